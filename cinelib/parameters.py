@@ -1,0 +1,160 @@
+"""One frozen, typed, validated model per stage; its fields are the notebook's parameters.
+
+The defaults here are the `nano` profile's values, and each notebook's parameters cell shows the same
+literals (a test compares them). `cinelib.profiles` holds what other profiles change.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+
+class ParameterError(ValueError):
+    """A stage's parameters are unknown, missing, mistyped or out of range."""
+
+
+class StageParameters(BaseModel):
+    """What every stage has: a profile name and a seed.
+
+    Raises:
+        ParameterError: from `check`, naming parameter, value, what is allowed, and the nearest known
+            name for an unknown one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    stage: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    profile: str = Field("nano", description="name of the profile whose values fill untouched parameters")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice in this stage")
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> Self:
+        """Validate `values`, turning pydantic's report into one readable error."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            lines = [cls._explain(detail) for detail in error.errors()]
+        raise ParameterError(f"stage {cls.stage}: " + "; ".join(lines))
+
+    @classmethod
+    def _explain(cls, detail: Mapping[str, Any]) -> str:
+        name = ".".join(str(part) for part in detail["loc"]) or "parameters"
+        if detail["type"] == "extra_forbidden":
+            near = get_close_matches(name, cls.model_fields, n=1, cutoff=0.5)
+            known = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(cls.model_fields)
+            return f"unknown parameter {name!r}; {known}"
+        if detail["type"] == "missing":
+            return f"missing parameter {name!r} ({cls.model_fields[name].description})"
+        return f"{name} = {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def _frames_are_4k_plus_1(value: int) -> int:
+    if value % 4 != 1:
+        near = max(1, round((value - 1) / 4) * 4 + 1)
+        raise ValueError(f"must be 4k+1 because the VAE compresses time by 4; the nearest is {near}")
+    return value
+
+
+def _multiple_of_16(value: int) -> int:
+    if value % 16:
+        raise ValueError(
+            f"must be a multiple of 16 (VAE 8 x patch 2); the nearest is {max(16, round(value / 16) * 16)}"
+        )
+    return value
+
+
+class _VideoShape(StageParameters):
+    height: int = Field(64, ge=16, le=4096, description="pixels, a multiple of 16")
+    width: int = Field(112, ge=16, le=4096, description="pixels, a multiple of 16")
+    num_frames: int = Field(17, ge=1, le=257, description="frames of one generated clip, 4k+1")
+    fps: int = Field(16, ge=1, le=120, description="frames per second that the model was trained at")
+
+    _size = field_validator("height", "width")(_multiple_of_16)
+    _frames = field_validator("num_frames")(_frames_are_4k_plus_1)
+
+
+class StartHere(StageParameters):
+    """Notebook 00: the machine, the plan, the source's claims."""
+
+    stage: ClassVar[str] = "00_start_here"
+
+    model: str = Field("data/nano-wan", min_length=1, description="diffusers folder or hub id")
+
+
+class DataPreparation(_VideoShape):
+    """Notebook 01: raw footage becomes captioned clips."""
+
+    stage: ClassVar[str] = "01_data_preparation"
+
+    footage: str = Field("data/dailies", min_length=1, description="folder of video files")
+    min_seconds: float = Field(2.0, gt=0, le=60, description="shorter takes are dropped")
+    max_seconds: float = Field(5.0, gt=0, le=60, description="longer takes are split")
+    max_clips: int = Field(40, ge=1, le=10000, description="clips kept, spread over the takes")
+    captioner: str = Field("", description="folder or hub id of a local vision-language model, empty for none")
+
+    @model_validator(mode="after")
+    def _span(self) -> Self:
+        if self.max_seconds < self.min_seconds:
+            raise ValueError(f"max_seconds {self.max_seconds} is below min_seconds {self.min_seconds}")
+        return self
+
+
+class StyleStage(_VideoShape):
+    """Notebook 02: a LoRA in the cross-attention learns the film's look."""
+
+    stage: ClassVar[str] = "02_style_stage"
+    needs: ClassVar[tuple[str, ...]] = ("01_data_preparation",)
+
+    model: str = Field("data/nano-wan", min_length=1, description="diffusers folder or hub id")
+    rank: int = Field(8, ge=1, le=512, description="LoRA rank r")
+    lora_alpha: float = Field(16.0, gt=0, description="LoRA alpha; the update is scaled by alpha/r")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="peak learning rate of AdamW")
+    max_train_steps: int = Field(200, ge=1, description="optimiser steps")
+    gradient_accumulation_steps: int = Field(2, ge=1, le=1024, description="batches per optimiser step")
+    precision: Literal["fp32", "bf16"] = Field("bf16", description="autocast precision")
+
+
+class MotionStage(_VideoShape):
+    """Notebook 03: styled keyframes become a coherent sequence."""
+
+    stage: ClassVar[str] = "03_motion_stage"
+    needs: ClassVar[tuple[str, ...]] = ("02_style_stage",)
+
+    model: str = Field("data/nano-wan", min_length=1, description="diffusers folder or hub id")
+    num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
+    guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
+    flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")
+
+
+class InferenceAcceleration(_VideoShape):
+    """Notebook 04: what each speed-up costs in quality."""
+
+    stage: ClassVar[str] = "04_inference_acceleration"
+    needs: ClassVar[tuple[str, ...]] = ("02_style_stage", "03_motion_stage")
+
+    model: str = Field("data/nano-wan", min_length=1, description="diffusers folder or hub id")
+    num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
+    guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
+    flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")
+
+
+class Evaluation(_VideoShape):
+    """Notebook 05: better than the base model, by how much, how surely."""
+
+    stage: ClassVar[str] = "05_evaluation"
+    needs: ClassVar[tuple[str, ...]] = ("01_data_preparation", "02_style_stage", "03_motion_stage")
+
+    model: str = Field("data/nano-wan", min_length=1, description="diffusers folder or hub id")
+    num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
+    guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
+    flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")
+
+
+STAGES: dict[str, type[StageParameters]] = {
+    model.stage: model
+    for model in (StartHere, DataPreparation, StyleStage, MotionStage, InferenceAcceleration, Evaluation)
+}
