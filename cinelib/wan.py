@@ -1,0 +1,198 @@
+"""Wan2.1 image-to-video: loading, and the encodings that training and sampling share.
+
+The layouts follow `WanImageToVideoPipeline.prepare_latents` of diffusers exactly (tests compare them bit
+by bit), so that what a LoRA is trained on is what the sampler feeds the transformer.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanImageToVideoPipeline
+from PIL import Image
+
+TEXT_TOKENS = 512  # Wan's attention processor takes exactly the last 512 tokens as text
+
+
+class FirstLastPipeline(WanImageToVideoPipeline):
+    """`WanImageToVideoPipeline` that also takes `last_image` on plain Wan2.1 I2V checkpoints.
+
+    diffusers encodes [first, last] into a batch of 2 image embeddings, which only the FLF2V checkpoint
+    (`pos_embed_seq_len` set) folds back into one sequence. Here both images' tokens are joined along the
+    sequence, (1, 2N, D); the attention processor takes any number of image tokens before the text.
+    """
+
+    def encode_image(self, image: Any, device: torch.device | None = None) -> torch.Tensor:
+        """CLIP tokens (1, N, D) of one image, (1, nN, D) of a list of n."""
+        tokens = super().encode_image(image, device)  # (n, N, D)
+        if self.transformer is not None and self.transformer.config.pos_embed_seq_len is not None:
+            return tokens
+        return tokens.reshape(1, -1, tokens.shape[-1])
+
+
+def load_pipeline(
+    model: str | Path,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    flow_shift: float | None = None,
+    without: Sequence[str] = (),
+) -> FirstLastPipeline:
+    """A Wan2.1 I2V pipeline from a diffusers folder or a hub id, in evaluation mode.
+
+    Args:
+        model: folder with a `model_index.json`, or a hub id such as `Wan-AI/Wan2.1-I2V-14B-720P-Diffusers`.
+        dtype: of transformer and text encoder; default bfloat16 on an accelerator, float32 on a CPU. VAE
+            and image encoder stay float32, as Wan's authors run them.
+        device: default: the accelerator if there is one, else the CPU.
+        flow_shift: shift of the sampler's schedule; default: what the checkpoint says. Wan recommends 3.0
+            for 480p and 5.0 for 720p.
+        without: components to leave on disk, e.g. `("text_encoder",)` once the embeddings are cached.
+
+    Raises:
+        FileNotFoundError: no such folder, or the hub cannot be reached and nothing is cached.
+        NotImplementedError: the checkpoint is not a Wan2.1-style I2V model (Wan2.2, text-to-video).
+    """
+    device = torch.device(device or default_device())
+    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
+    _check_layout(str(model))
+    dtypes = {"transformer": dtype, "text_encoder": dtype, "default": torch.float32}
+    pipe = FirstLastPipeline.from_pretrained(str(model), dtype=dtypes, **dict.fromkeys(without))
+    if flow_shift is not None:
+        pipe.scheduler = UniPCMultistepScheduler.from_config(pipe.scheduler.config, flow_shift=flow_shift)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device)
+
+
+def default_device() -> torch.device:
+    """The accelerator if there is one, else the CPU."""
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found or torch.device("cpu")
+
+
+def _check_layout(model: str) -> None:
+    config = _model_index(model)
+    if config.get("boundary_ratio") is not None or config.get("expand_timesteps"):
+        kind = "Wan2.2 A14B (two experts)" if config.get("boundary_ratio") is not None else "Wan2.2 TI2V-5B"
+        raise NotImplementedError(
+            f"{model} has the layout of {kind}; the stages run Wan2.1 I2V layouts, "
+            "e.g. Wan-AI/Wan2.1-I2V-14B-720P-Diffusers"
+        )
+    if config.get("_class_name") not in {"WanImageToVideoPipeline", "FirstLastPipeline"}:
+        raise NotImplementedError(f"{model} is a {config.get('_class_name')}, not a WanImageToVideoPipeline")
+
+
+def _model_index(model: str) -> dict[str, Any]:
+    folder = Path(model)
+    # "data/typo" reads like a hub id; a first part that is a folder here means that a folder was meant.
+    is_local = folder.is_absolute() or model.startswith(".") or Path(folder.parts[0]).is_dir()
+    if is_local and not (folder / "model_index.json").is_file():
+        raise FileNotFoundError(f"no model at {model}: a diffusers folder holds a model_index.json")
+    try:
+        config = FirstLastPipeline.load_config(model)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{model} is neither a folder here nor on the hub within reach; "
+            f"fetch it with `hf download {model}`, or give the path of a local copy"
+        ) from error
+    return dict(config)
+
+
+def _latent_stats(vae: AutoencoderKLWan, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    shape = (1, vae.config.z_dim, 1, 1, 1)
+    mean = torch.tensor(vae.config.latents_mean).view(shape).to(like.device, like.dtype)
+    inverse_std = 1.0 / torch.tensor(vae.config.latents_std).view(shape).to(like.device, like.dtype)
+    return mean, inverse_std
+
+
+@torch.no_grad()
+def encode_video(vae: AutoencoderKLWan, pixels: torch.Tensor) -> torch.Tensor:
+    """Normalised latents (B, 16, t, h, w), float32, of `pixels` (B, 3, T, H, W) in [-1, 1].
+
+    t = (T - 1) / 4 + 1, h = H / 8, w = W / 8. The posterior's mode is taken, not a sample.
+
+    Raises:
+        ValueError: wrong rank or channels, T not 4k+1, H or W not a multiple of 8.
+    """
+    if pixels.ndim != 5 or pixels.shape[1] != 3:
+        raise ValueError(f"pixels must be (B, 3, T, H, W), got {tuple(pixels.shape)}")
+    if pixels.shape[2] % 4 != 1 or pixels.shape[3] % 8 or pixels.shape[4] % 8:
+        raise ValueError(
+            f"pixels (B, 3, T, H, W) need T = 4k+1 and H, W multiples of 8, got {tuple(pixels.shape)}"
+        )
+    latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().float()
+    mean, inverse_std = _latent_stats(vae, latents)
+    return (latents - mean) * inverse_std
+
+
+@torch.no_grad()
+def decode_video(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
+    """Pixels (B, 3, T, H, W) in [-1, 1], float32, of normalised `latents` (B, 16, t, h, w)."""
+    latents = latents.to(vae.device, vae.dtype)
+    mean, inverse_std = _latent_stats(vae, latents)
+    return vae.decode(latents / inverse_std + mean, return_dict=False)[0].float()
+
+
+def condition(
+    vae: AutoencoderKLWan, first: torch.Tensor, num_frames: int, last: torch.Tensor | None = None
+) -> torch.Tensor:
+    """What Wan concatenates to the noisy latents: 4 mask channels, then 16 latent channels.
+
+    The latents are those of a video that shows `first` (B, 3, H, W) in [-1, 1], then grey, and `last` at
+    its end if given. The mask is 1 where a frame is given; its 4 channels are the 4 pixel frames behind
+    each latent frame (the first latent frame has one pixel frame, repeated).
+
+    Returns:
+        (B, 20, t, h, w), float32.
+    """
+    video = first.new_zeros(*first.shape[:2], num_frames, *first.shape[2:])  # (B, 3, T, H, W)
+    video[:, :, 0] = first
+    if last is not None:
+        video[:, :, -1] = last
+    latents = encode_video(vae, video)
+    batch, _, _, height, width = latents.shape
+    known = torch.zeros(num_frames)
+    known[0] = 1
+    if last is not None:
+        known[-1] = 1
+    known = torch.cat([known[:1].repeat(4), known[1:]]).view(-1, 4).T  # (4, t)
+    mask = known.view(1, 4, -1, 1, 1).expand(batch, -1, -1, height, width)
+    return torch.cat([mask.to(latents), latents], dim=1)
+
+
+@torch.no_grad()
+def encode_image(pipe: WanImageToVideoPipeline, images: Sequence[Image.Image]) -> torch.Tensor:
+    """CLIP tokens (B, N, D), one row an image, of the second to last layer, as Wan was trained with.
+
+    For first-and-last-frame conditioning join two of them along the sequence: `torch.cat([a, b], dim=1)`.
+    """
+    images = list(images)
+    tokens = WanImageToVideoPipeline.encode_image(pipe, images, pipe.image_encoder.device)
+    assert len(tokens) == len(images)
+    return tokens
+
+
+@torch.no_grad()
+def encode_text(pipe: WanImageToVideoPipeline, texts: str | Sequence[str]) -> torch.Tensor:
+    """UMT5 embeddings (B, 512, D), zero after each text's end, as `encode_prompt` makes them."""
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    return pipe.encode_prompt(
+        texts,
+        do_classifier_free_guidance=False,
+        max_sequence_length=TEXT_TOKENS,
+        device=pipe.text_encoder.device,
+    )[0]
+
+
+def to_pixels(frames: np.ndarray) -> torch.Tensor:
+    """uint8 frames (T, H, W, 3) to float32 pixels (1, 3, T, H, W) in [-1, 1]."""
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        raise ValueError(f"frames must be uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}")
+    return torch.from_numpy(frames.transpose(3, 0, 1, 2).astype(np.float32))[None] / 127.5 - 1
+
+
+def to_frames(pixels: torch.Tensor) -> np.ndarray:
+    """Pixels (1, 3, T, H, W) in [-1, 1] to uint8 frames (T, H, W, 3)."""
+    frames = ((pixels[0].float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return frames.permute(1, 2, 3, 0).contiguous().numpy()
