@@ -1,0 +1,107 @@
+"""Files written whole or not at all, and the SHA-256 of files and folders."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+_CHUNK = 1 << 22
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Replace `path` by `text` in one step: a reader sees the old file or the new one, never half of it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write strict JSON (no NaN) atomically. Raises ValueError for what JSON cannot hold."""
+    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in `path`, or None when it is missing, unreadable or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of `value` as canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Files under `folder` in a fixed order; hidden files and partial ones (leading dot) are left out."""
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if (
+            not any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
+            and path.is_file()
+        ):
+            yield path
+
+
+class Hashes:
+    """SHA-256 of files, remembered by path, size and modification time in one JSON file.
+
+    A file whose size and nanosecond time stamp are unchanged is not read again, so that asking
+    whether a run has work to do costs milliseconds even with gigabytes of weights.
+    """
+
+    def __init__(self, memory: Path | None = None) -> None:
+        self._memory = memory
+        known = read_json(memory) if memory else None
+        self._known: dict[str, list[Any]] = known if isinstance(known, dict) else {}
+        self._changed = False
+
+    def file(self, path: Path) -> str:
+        """SHA-256 of the file's bytes."""
+        real = path.resolve()
+        # The hub cache names each large file by its SHA-256, so reading 60 GB of weights is not needed.
+        if real.parent.name == "blobs" and _SHA256.fullmatch(real.name):
+            return real.name
+        status = real.stat()
+        stamp = [status.st_size, status.st_mtime_ns]
+        entry = self._known.get(str(real))
+        if isinstance(entry, list) and entry[:2] == stamp:
+            return entry[2]
+        value = _sha256(real)
+        self._known[str(real)] = [*stamp, value]
+        self._changed = True
+        return value
+
+    def tree(self, path: Path, keep: Callable[[Path], bool] = lambda path: True) -> str:
+        """One hash of a file, or of the names and contents of all kept files of a folder."""
+        if path.is_file():
+            return self.file(path)
+        return digest([[p.relative_to(path).as_posix(), self.file(p)] for p in walk(path) if keep(p)])
+
+    def save(self) -> None:
+        """Remember what was computed, without what no longer exists."""
+        if self._changed and self._memory:
+            self._known = {path: entry for path, entry in self._known.items() if Path(path).exists()}
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            write_text(self._memory, json.dumps(self._known))
+            self._changed = False
+
+
+def _sha256(path: Path) -> str:
+    value = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            value.update(chunk)
+    return value.hexdigest()

@@ -1,0 +1,52 @@
+"""A workbook: the folder that holds `notebooks/` and `papermill_runs/`, and the stages made of them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cinelib.parameters import STAGES, StageParameters
+from cinelib.profiles import PROFILES
+
+_MARKERS = ("notebooks", "cinelib")
+
+
+def find_root() -> Path:
+    """The repository's root: where the package was installed from, else the nearest folder above this one.
+
+    Raises:
+        FileNotFoundError: neither holds `notebooks/`.
+    """
+    if given := os.environ.get("CINELIB_ROOT"):
+        return Path(given)
+    here = Path.cwd()
+    for folder in (Path(__file__).resolve().parents[2], here, *here.parents):
+        if all((folder / marker).is_dir() for marker in _MARKERS):
+            return folder
+    raise FileNotFoundError(
+        f"no workbook found in {here} or above it; run inside a clone that was installed with 'make run' "
+        "or 'pip install -e .'"
+    )
+
+
+@dataclass(frozen=True)
+class Workbook:
+    """Where notebooks, stages and runs lie. `stages` maps a notebook's name to its parameter model."""
+
+    root: Path
+    stages: Mapping[str, type[StageParameters]] = field(default_factory=lambda: STAGES)
+    profiles: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=lambda: PROFILES)
+
+    @property
+    def runs(self) -> Path:
+        """Folder of everything that an execution writes."""
+        return self.root / "papermill_runs"
+
+    def notebook(self, stage: str) -> Path:
+        """The committed notebook of `stage`."""
+        return self.root / "notebooks" / f"{stage}.ipynb"
+
+    def stage_folder(self, stage: str, stage_id: str) -> Path:
+        """Where the execution with this id lies, whether it exists or not."""
+        return self.runs / "stages" / f"{stage}-{stage_id[:12]}"
