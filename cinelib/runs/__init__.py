@@ -1,1 +1,1 @@
-"""Stages and runs: notebooks executed by Papermill, each in its folder with a manifest, reused while unchanged."""
+"""Stages and runs: notebooks executed by Papermill, each in a folder with a manifest, reused unchanged."""
