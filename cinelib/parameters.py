@@ -6,9 +6,17 @@ literals (a test compares them). `cinelib.profiles` holds what other profiles ch
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+# A parameter that names an input: its content, not only its name, decides whether a stage runs again.
+FolderPath = Annotated[
+    str, Field(min_length=1, description="folder that must exist", json_schema_extra={"input": "folder"})
+]
+ModelPath = Annotated[
+    str, Field(min_length=1, description="diffusers folder or hub id", json_schema_extra={"input": "model"})
+]
 
 
 class ParameterError(ValueError):
@@ -27,6 +35,7 @@ class StageParameters(BaseModel):
 
     stage: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
+    measures_time: ClassVar[bool] = False  # such a stage runs alone, or its numbers would be its neighbours'
 
     profile: str = Field("nano", description="name of the profile whose values fill untouched parameters")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice in this stage")
@@ -82,7 +91,7 @@ class StartHere(StageParameters):
 
     stage: ClassVar[str] = "00_start_here"
 
-    model: str = Field("data/nano-wan", min_length=1, description="diffusers folder or hub id")
+    model: ModelPath = "data/nano-wan"
 
 
 class DataPreparation(_VideoShape):
@@ -90,11 +99,13 @@ class DataPreparation(_VideoShape):
 
     stage: ClassVar[str] = "01_data_preparation"
 
-    footage: str = Field("data/dailies", min_length=1, description="folder of video files")
+    footage: FolderPath = Field("data/dailies", description="folder of video files")
     min_seconds: float = Field(2.0, gt=0, le=60, description="shorter takes are dropped")
     max_seconds: float = Field(5.0, gt=0, le=60, description="longer takes are split")
     max_clips: int = Field(40, ge=1, le=10000, description="clips kept, spread over the takes")
-    captioner: str = Field("", description="folder or hub id of a local vision-language model, empty for none")
+    captioner: str = Field(
+        "", description="folder or hub id of a local vision-language model, empty for none"
+    )
 
     @model_validator(mode="after")
     def _span(self) -> Self:
@@ -109,7 +120,7 @@ class StyleStage(_VideoShape):
     stage: ClassVar[str] = "02_style_stage"
     needs: ClassVar[tuple[str, ...]] = ("01_data_preparation",)
 
-    model: str = Field("data/nano-wan", min_length=1, description="diffusers folder or hub id")
+    model: ModelPath = "data/nano-wan"
     rank: int = Field(8, ge=1, le=512, description="LoRA rank r")
     lora_alpha: float = Field(16.0, gt=0, description="LoRA alpha; the update is scaled by alpha/r")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="peak learning rate of AdamW")
@@ -124,7 +135,7 @@ class MotionStage(_VideoShape):
     stage: ClassVar[str] = "03_motion_stage"
     needs: ClassVar[tuple[str, ...]] = ("02_style_stage",)
 
-    model: str = Field("data/nano-wan", min_length=1, description="diffusers folder or hub id")
+    model: ModelPath = "data/nano-wan"
     num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
     flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")
@@ -135,8 +146,9 @@ class InferenceAcceleration(_VideoShape):
 
     stage: ClassVar[str] = "04_inference_acceleration"
     needs: ClassVar[tuple[str, ...]] = ("02_style_stage", "03_motion_stage")
+    measures_time: ClassVar[bool] = True
 
-    model: str = Field("data/nano-wan", min_length=1, description="diffusers folder or hub id")
+    model: ModelPath = "data/nano-wan"
     num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
     flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")
@@ -148,7 +160,7 @@ class Evaluation(_VideoShape):
     stage: ClassVar[str] = "05_evaluation"
     needs: ClassVar[tuple[str, ...]] = ("01_data_preparation", "02_style_stage", "03_motion_stage")
 
-    model: str = Field("data/nano-wan", min_length=1, description="diffusers folder or hub id")
+    model: ModelPath = "data/nano-wan"
     num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
     flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")

@@ -4,19 +4,31 @@
 `from_notebook` does the same for the names that a notebook's parameters cell defined.
 """
 
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from cinelib.parameters import STAGES, ParameterError, StageParameters
+from cinelib.parameters import ParameterError, StageParameters
 
 Parameters = TypeVar("Parameters", bound=StageParameters)
+
+# stage, or "*" -> parameter -> value
+Profile = Mapping[str, Mapping[str, Any]]
 
 _EVERY = "*"  # applies to each stage that has the parameter
 
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "nano": {},
     "smoke": {
-        _EVERY: {"model": "data/smoke-wan", "height": 32, "width": 48, "num_frames": 5, "num_inference_steps": 2},
+        _EVERY: {
+            "model": "data/smoke-wan",
+            "height": 32,
+            "width": 48,
+            "num_frames": 5,
+            "num_inference_steps": 2,
+        },
         "01_data_preparation": {"max_clips": 4},
         "02_style_stage": {"max_train_steps": 4},
     },
@@ -35,30 +47,61 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def profile_values(profile: str, stage: str) -> dict[str, Any]:
-    """What `profile` changes in `stage`'s defaults. Raises ParameterError for an unknown profile."""
-    if profile not in PROFILES:
-        raise ParameterError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
-    fields = STAGES[stage].model_fields
-    everywhere = PROFILES[profile].get(_EVERY, {})
-    common = {name: value for name, value in everywhere.items() if name in fields}
-    return {"profile": profile, **common, **PROFILES[profile].get(stage, {})}
+@dataclass(frozen=True)
+class Requirements:
+    """What a whole run of a profile needs of a machine, in GiB."""
+
+    memory: float
+    disk: float
+    gpu_memory: float = 0.0
 
 
-def resolve(stage: str, profile: str, explicit: Mapping[str, Any]) -> StageParameters:
+REQUIREMENTS: dict[str, Requirements] = {
+    "smoke": Requirements(memory=3, disk=1),
+    "nano": Requirements(memory=5, disk=2),
+    # Wan's published peak for I2V-14B at 720p on one GPU is 76.7 GB; the checkpoint's files take 82 GB.
+    "a100": Requirements(memory=96, disk=150, gpu_memory=72),
+}
+
+
+def profile_values(
+    profile: str, model: type[StageParameters], profiles: Mapping[str, Profile] = PROFILES
+) -> dict[str, Any]:
+    """What `profile` changes in the defaults of a stage's model. Raises ParameterError for an unknown one."""
+    if profile not in profiles:
+        near = get_close_matches(profile, profiles, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(profiles)}"
+        raise ParameterError(f"unknown profile {profile!r}; {hint}")
+    everywhere = profiles[profile].get(_EVERY, {})
+    common = {name: value for name, value in everywhere.items() if name in model.model_fields}
+    return {"profile": profile, **common, **profiles[profile].get(model.stage, {})}
+
+
+def resolve(
+    model: type[Parameters],
+    profile: str,
+    explicit: Mapping[str, Any],
+    profiles: Mapping[str, Profile] = PROFILES,
+) -> Parameters:
     """Defaults, then the profile's values, then the explicit ones; validated."""
-    return STAGES[stage].check({**profile_values(profile, stage), **explicit})
+    return model.check({**profile_values(profile, model, profiles), **explicit})
 
 
 def from_notebook(model: type[Parameters], names: Mapping[str, Any]) -> Parameters:
     """Parameters from a notebook's globals: values left at the cell's literals follow `profile`.
 
-    A stage executed by cinelib gets every value injected with `resolved_` set in its environment, so
-    that an explicit value that happens to equal a literal stays explicit (see `cinelib.runs.stage`).
+    A runner has resolved them already and passes each one, so it is taken as it is: an explicit value
+    that happens to equal a literal stays explicit. `CINELIB_PROFILE` (set by `cinelib lab --profile`)
+    stands in for a profile left untouched.
     """
-    given = {name: names[name] for name in model.model_fields if name in names}
     missing = [name for name in model.model_fields if name not in names]
     if missing:
-        raise ParameterError(f"stage {model.stage}: the parameters cell lacks {', '.join(missing)}; run it first")
+        raise ParameterError(
+            f"stage {model.stage}: the parameters cell lacks {', '.join(missing)}; run it first"
+        )
+    given = {name: names[name] for name in model.model_fields}
+    if "CINELIB_STAGE_FOLDER" in os.environ:
+        return model.check(given)
     changed = {name: value for name, value in given.items() if value != model.model_fields[name].default}
-    return model.check({**profile_values(given["profile"], model.stage), **changed})
+    profile = changed.pop("profile", os.environ.get("CINELIB_PROFILE", given["profile"]))
+    return resolve(model, profile, changed)
