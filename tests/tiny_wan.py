@@ -19,24 +19,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-WORDS = [
-    "<pad>",
-    "</s>",
-    "<unk>",
-    "a",
-    "the",
-    "knight",
-    "in",
-    "walks",
-    "film",
-    "look",
-    "grey",
-    "red",
-    "left",
-    "right",
-    ",",
-    "emberfall",
-]
+WORDS = ["<pad>", "</s>", "<unk>", "a", "the", "knight", "in", "walks", "film", "look", "red", ","]
 
 
 def tokenizer() -> PreTrainedTokenizerFast:

@@ -1,0 +1,226 @@
+"""Low-rank adapters on the Wan transformer: where they go, how many weights they have, how they are filed.
+
+LoRA (Hu et al. 2021) adds s * B A x to a frozen linear layer W x, with A (r, in), B (out, r) and
+s = alpha / r, or alpha / sqrt(r) for rsLoRA (Kalajdzievski 2023). B starts at zero: a fresh adapter adds 0.
+"""
+
+import json
+import math
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
+from peft import LoraConfig
+from peft.tuners.lora import LoraLayer
+from peft.utils import get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+WEIGHTS = "pytorch_lora_weights.safetensors"  # the name that diffusers and the Hub look for
+
+_ATTENTION = r"\.(?:to_q|to_k|to_v|to_out\.0|add_k_proj|add_v_proj)"
+TARGETS: dict[str, str] = {
+    "attn2": rf"blocks\.\d+\.attn2{_ATTENTION}",
+    "attn1": rf"blocks\.\d+\.attn1{_ATTENTION}",
+    "attn1+attn2": rf"blocks\.\d+\.attn[12]{_ATTENTION}",
+    "ffn": r"blocks\.\d+\.ffn\.net\.(?:0\.proj|2)",
+}
+
+
+@dataclass(frozen=True)
+class AdapterCard:
+    """What a file of LoRA weights says about itself, beside the weights.
+
+    `base_hash` is the weights hash of the transformer that it was trained on; "" when unknown.
+    """
+
+    rank: int
+    alpha: float
+    targets: str
+    use_rslora: bool = False
+    base_model: str = ""
+    base_hash: str = ""
+    trigger: str = ""
+    dataset_hash: str = ""
+    steps: int = 0
+
+
+def target_pattern(targets: str) -> str:
+    """The regular expression behind `attn2`, `attn1`, `attn1+attn2`, any of them `+ffn`, or one given.
+
+    Raises:
+        ValueError: neither a known name nor a valid regular expression.
+    """
+    base, plus, last = targets.rpartition("+")
+    if targets in TARGETS:
+        return TARGETS[targets]
+    if plus and last == "ffn" and base in TARGETS:
+        return f"(?:{TARGETS[base]}|{TARGETS['ffn']})"
+    try:
+        re.compile(targets)
+    except re.error as error:
+        raise ValueError(f"targets {targets!r}: known are {', '.join(TARGETS)}, '+ffn'; {error}") from error
+    return targets
+
+
+def target_layers(transformer: WanTransformer3DModel, targets: str) -> dict[str, torch.nn.Linear]:
+    """The linear layers that `targets` names, by module name.
+
+    Raises:
+        ValueError: it names none, which would train nothing.
+    """
+    pattern = re.compile(target_pattern(targets))
+    found = {}
+    for name, module in transformer.named_modules():
+        layer = module.get_base_layer() if isinstance(module, LoraLayer) else module
+        if isinstance(layer, torch.nn.Linear) and pattern.fullmatch(name):
+            found[name] = layer
+    if not found:
+        raise ValueError(f"targets {targets!r} match no linear layer; known names: {', '.join(TARGETS)}")
+    return found
+
+
+def trainable_count(transformer: WanTransformer3DModel, targets: str, rank: int) -> int:
+    """r * sum(in + out) over the targeted layers: A is (r, in) and B is (out, r)."""
+    layers = target_layers(transformer, targets).values()
+    return rank * sum(layer.in_features + layer.out_features for layer in layers)
+
+
+def add(transformer: WanTransformer3DModel, card: AdapterCard, name: str = "style", seed: int = 0) -> int:
+    """Freeze the transformer, insert a fresh adapter with fp32 weights, return its trainable count.
+
+    A is drawn from `seed` alone, whatever the global generator's state.
+
+    Raises:
+        ValueError: rank or alpha not positive, targets unknown, or the name in use.
+    """
+    if card.rank < 1 or not card.alpha > 0:
+        raise ValueError(f"rank and alpha must be positive, got rank {card.rank}, alpha {card.alpha}")
+    expected = trainable_count(transformer, card.targets, card.rank)
+    transformer.requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        transformer.add_adapter(_peft_config(card), adapter_name=name)
+    adapter = parameters(transformer, name)
+    for parameter in adapter.values():
+        parameter.data = parameter.data.float()
+        parameter.requires_grad_(True)
+    count = sum(parameter.numel() for parameter in adapter.values())
+    trainable = sum(p.numel() for p in transformer.parameters() if p.requires_grad)
+    assert count == trainable == expected, (count, trainable, expected)
+    return count
+
+
+def _peft_config(card: AdapterCard) -> LoraConfig:
+    return LoraConfig(
+        r=card.rank,
+        lora_alpha=card.alpha,
+        target_modules=target_pattern(card.targets),
+        use_rslora=card.use_rslora,
+        lora_dropout=0.0,
+        bias="none",
+    )
+
+
+def parameters(transformer: WanTransformer3DModel, name: str = "style") -> dict[str, torch.nn.Parameter]:
+    """The adapter's weights by parameter name."""
+    return {
+        key: value for key, value in transformer.named_parameters() if f".{name}." in key and "lora_" in key
+    }
+
+
+@torch.no_grad()
+def norm(transformer: WanTransformer3DModel, name: str = "style") -> float:
+    """Frobenius norm of all updates s * B A together, a gauge of how far the adapter has moved.
+
+    |BA|^2 = tr(B^T B A A^T), which never forms the full matrix.
+    """
+    total = 0.0
+    for module in transformer.modules():
+        if isinstance(module, LoraLayer) and name in module.lora_A:
+            a, b = module.lora_A[name].weight.float(), module.lora_B[name].weight.float()
+            total += float(module.scaling[name] ** 2 * ((b.T @ b) * (a @ a.T)).sum())
+    return math.sqrt(max(total, 0.0))
+
+
+def save(
+    folder: str | Path, transformer: WanTransformer3DModel, card: AdapterCard, name: str = "style"
+) -> Path:
+    """Write `pytorch_lora_weights.safetensors` atomically, as `pipe.load_lora_weights` reads it.
+
+    diffusers takes rank and alpha from its own metadata entry; without it every loader assumes alpha = r.
+    """
+    weights = get_peft_model_state_dict(transformer, adapter_name=name)
+    weights = {f"transformer.{key}": value.detach().cpu().contiguous() for key, value in weights.items()}
+    config = transformer.peft_config[name].to_dict()
+    packed = {f"transformer.{key}": _plain(value) for key, value in config.items()}
+    metadata = {
+        "format": "pt",
+        "lora_adapter_metadata": json.dumps(packed, sort_keys=True),
+        "cinelib": json.dumps(asdict(card), sort_keys=True),
+    }
+    path = Path(folder) / WEIGHTS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save_file(weights, partial, metadata)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set) else value
+
+
+def read_card(folder: str | Path) -> AdapterCard:
+    """What the adapter in `folder` says about itself.
+
+    Raises:
+        FileNotFoundError: no weights there.
+        ValueError: damaged, or written by another tool without the card.
+    """
+    path = _weights_in(folder)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+    if "cinelib" not in metadata:
+        raise ValueError(f"{path} carries no cinelib card; load it with pipe.load_lora_weights")
+    return AdapterCard(**json.loads(metadata["cinelib"]))
+
+
+def load(pipe: WanImageToVideoPipeline, folder: str | Path, name: str = "style") -> AdapterCard:
+    """Load an adapter into `pipe.transformer` after checking that it fits it.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_card`; ValueError also for another base model's adapter.
+    """
+    card = read_card(folder)
+    layers = target_layers(pipe.transformer, card.targets)
+    for key, value in load_file(_weights_in(folder)).items():
+        layer, kind = re.fullmatch(r"transformer\.(.+)\.(lora_[AB])\.weight", key).groups()
+        wanted = None
+        if layer in layers:
+            wide = layers[layer].in_features, layers[layer].out_features
+            wanted = (card.rank, wide[0]) if kind == "lora_A" else (wide[1], card.rank)
+        if tuple(value.shape) != wanted:
+            raise ValueError(
+                f"the adapter in {folder} was trained on another base ({card.base_model or 'unnamed'}): "
+                f"{key} is {tuple(value.shape)}, this transformer takes {wanted}"
+            )
+    pipe.load_lora_weights(str(folder), weight_name=WEIGHTS, adapter_name=name)
+    return card
+
+
+def _weights_in(folder: str | Path) -> Path:
+    path = Path(folder) / WEIGHTS
+    if not path.is_file():
+        raise FileNotFoundError(f"no {WEIGHTS} in {folder}")
+    return path

@@ -1,0 +1,158 @@
+"""Adapters: they add nothing when fresh, count as the formula says, and load elsewhere unchanged."""
+
+import pytest
+import tiny_wan
+import torch
+from diffusers import WanImageToVideoPipeline
+from safetensors import safe_open
+
+from cinelib import lora
+
+CARD = lora.AdapterCard(rank=4, alpha=8.0, targets="attn2", trigger="emberfall film, ")
+
+
+@pytest.fixture
+def pipe():
+    return tiny_wan.pipeline()
+
+
+def inputs(seed: int = 0) -> dict:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "hidden_states": torch.randn(1, 36, 2, 4, 6, generator=generator),
+        "timestep": torch.tensor([500]),
+        "encoder_hidden_states": torch.randn(1, 512, 16, generator=generator),
+        "encoder_hidden_states_image": torch.randn(1, 5, 16, generator=generator),
+        "return_dict": False,
+    }
+
+
+@torch.no_grad()
+def output(transformer) -> torch.Tensor:
+    return transformer(**inputs())[0]
+
+
+def stir(transformer, name="style"):
+    """Weights as after some training: B is no longer zero."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in lora.parameters(transformer, name).values():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
+
+
+@pytest.mark.parametrize("targets", ["attn2", "attn1", "attn1+attn2", "attn2+ffn", r"blocks\.1\.attn2\.to_k"])
+def test_a_fresh_adapter_changes_nothing_and_a_trained_one_does(pipe, targets):
+    before = output(pipe.transformer)
+    card = lora.AdapterCard(rank=4, alpha=8.0, targets=targets)
+    count = lora.add(pipe.transformer, card)
+    assert count == lora.trainable_count(pipe.transformer, targets, 4) > 0
+    assert (output(pipe.transformer) - before).abs().max() == 0
+    assert lora.norm(pipe.transformer) == 0
+    stir(pipe.transformer)
+    assert (output(pipe.transformer) - before).abs().max() > 0
+    assert lora.norm(pipe.transformer) > 0
+
+
+def test_trainable_count_of_the_14b_model():
+    config = {"num_attention_heads": 40, "attention_head_dim": 128, "text_dim": 4096, "freq_dim": 256}
+    config |= {"ffn_dim": 13824, "image_dim": 1280, "added_kv_proj_dim": 5120, "rope_max_seq_len": 1024}
+    with torch.device("meta"):
+        transformer = tiny_wan.transformer(layers=40, **config)
+    assert sum(p.numel() for p in transformer.parameters()) == 16_394_878_784
+    assert lora.trainable_count(transformer, "attn2", 8) == 19_660_800
+    without_image = r"blocks\.\d+\.attn2\.(to_q|to_k|to_v|to_out\.0)"
+    assert lora.trainable_count(transformer, without_image, 8) == 13_107_200
+
+
+def test_attn2_means_all_six_projections(pipe):
+    names = [name.split("attn2.")[1] for name in lora.target_layers(pipe.transformer, "attn2")]
+    assert sorted(set(names)) == ["add_k_proj", "add_v_proj", "to_k", "to_out.0", "to_q", "to_v"]
+    assert len(names) == 6 * len(pipe.transformer.blocks)
+
+
+@pytest.mark.parametrize("rslora, scale", [(False, 8 / 4), (True, 8 / 4**0.5)])
+def test_the_update_is_scaled_by_alpha_over_r_or_its_root(pipe, rslora, scale):
+    lora.add(pipe.transformer, lora.AdapterCard(4, 8.0, r"blocks\.0\.attn2\.to_q", use_rslora=rslora))
+    stir(pipe.transformer)
+    layer = pipe.transformer.blocks[0].attn2.to_q
+    x = torch.randn(3, 24)
+    a, b = layer.lora_A["style"].weight, layer.lora_B["style"].weight
+    expected = layer.base_layer(x) + scale * x @ a.T @ b.T
+    torch.testing.assert_close(layer(x), expected)
+    assert lora.norm(pipe.transformer) == pytest.approx(scale * float((b @ a).norm()), rel=1e-5)
+
+
+def test_pipe_load_lora_weights_reproduces_the_training_time_output(pipe, tmp_path):
+    lora.add(pipe.transformer, CARD)
+    stir(pipe.transformer)
+    trained = output(pipe.transformer)
+    lora.save(tmp_path, pipe.transformer, CARD)
+
+    fresh = tiny_wan.pipeline()
+    fresh.load_lora_weights(str(tmp_path))  # as any other tool would
+    assert (output(fresh.transformer) - trained).abs().max() == 0
+
+    ours = tiny_wan.pipeline()
+    assert lora.load(ours, tmp_path) == CARD
+    assert (output(ours.transformer) - trained).abs().max() == 0
+    ours.set_adapters(["style"], [0.0])
+    assert (output(ours.transformer) - output(tiny_wan.pipeline().transformer)).abs().max() == 0
+
+
+def test_the_file_says_what_it_is(pipe, tmp_path):
+    lora.add(pipe.transformer, CARD)
+    path = lora.save(tmp_path, pipe.transformer, CARD)
+    assert path.name == "pytorch_lora_weights.safetensors"
+    with safe_open(path, "pt") as file:
+        keys = list(file.keys())
+    assert all(key.startswith("transformer.blocks.") for key in keys)
+    assert len(keys) == 2 * 6 * 2
+    assert lora.read_card(tmp_path) == CARD
+    _, metadata = WanImageToVideoPipeline.lora_state_dict(str(tmp_path), return_lora_metadata=True)
+    assert metadata["transformer.lora_alpha"] == 8.0 and metadata["transformer.r"] == 4
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_seed_alone_decides_the_first_weights(pipe):
+    torch.manual_seed(5)
+    lora.add(pipe.transformer, CARD, seed=3)
+    state = torch.random.get_rng_state()
+    other = tiny_wan.pipeline()
+    torch.manual_seed(6)
+    lora.add(other.transformer, CARD, seed=3)
+    a, b = lora.parameters(pipe.transformer), lora.parameters(other.transformer)
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    torch.manual_seed(5)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "card, message",
+    [
+        (lora.AdapterCard(0, 8.0, "attn2"), "rank"),
+        (lora.AdapterCard(4, -1.0, "attn2"), "alpha"),
+        (lora.AdapterCard(4, 8.0, "attn3"), "match no linear layer"),
+        (lora.AdapterCard(4, 8.0, "attn2+ffm("), "known are"),
+    ],
+)
+def test_bad_cards_are_refused(pipe, card, message):
+    with pytest.raises(ValueError, match=message):
+        lora.add(pipe.transformer, card)
+
+
+def test_an_adapter_of_another_base_is_refused(pipe, tmp_path):
+    lora.add(pipe.transformer, CARD)
+    lora.save(tmp_path, pipe.transformer, CARD)
+    wide = tiny_wan.pipeline()
+    wide.register_modules(transformer=tiny_wan.transformer(num_attention_heads=4, added_kv_proj_dim=48))
+    with pytest.raises(ValueError, match="another base"):
+        lora.load(wide, tmp_path)
+    with pytest.raises(FileNotFoundError, match="pytorch_lora_weights"):
+        lora.load(pipe, tmp_path / "nowhere")
+
+
+def test_a_damaged_file_is_named(pipe, tmp_path):
+    lora.add(pipe.transformer, CARD)
+    path = lora.save(tmp_path, pipe.transformer, CARD)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="not a whole safetensors"):
+        lora.read_card(tmp_path)
