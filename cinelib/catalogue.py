@@ -107,9 +107,10 @@ def refusal(parameters: StageParameters) -> str | None:
     if published is None or published.adaptable:
         return None
     able = ", ".join(model.hub_id for model in _MODELS if model.adaptable)
+    what = f"{published.role}, {published.note}" if published.note else published.role
     return (
-        f"stage {parameters.stage}: model {published.hub_id} ({published.role}"
-        f"{', ' + published.note if published.note else ''}) cannot be adapted by these stages yet; use {able}"
+        f"stage {parameters.stage}: model {published.hub_id} ({what}) cannot be adapted by these stages yet; "
+        f"use {able}"
     )
 
 
