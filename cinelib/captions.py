@@ -1,0 +1,182 @@
+"""Captions that come with the footage: metadata.jsonl or .csv rows, text beside a file, structured fields."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+FIELDS = ("action", "costume", "lighting", "color_grading", "camera")
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption, the structured fields it came with, and where it came from."""
+
+    text: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class _Row:
+    file: str
+    start: float
+    end: float
+    caption: Caption
+
+
+class Captions:
+    """All captions of a footage folder. `problems` lists (file, reason) of every row that was refused."""
+
+    def __init__(self, rows: Iterable[_Row] = (), problems: Iterable[tuple[str, str]] = ()) -> None:
+        self._rows = list(rows)
+        self.problems = list(problems)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Captions":
+        """Read `metadata.jsonl`, `metadata.csv` and every `<clip>.txt` below `folder`; refuse what is wrong.
+
+        A row has `file_name`, optionally `start` and `end` (seconds), and `text` or some of
+        action, costume, lighting, color_grading, camera.
+        """
+        folder = Path(folder)
+        book = cls()
+        for name, read in (("metadata.jsonl", _jsonl), ("metadata.csv", _csv)):
+            if (folder / name).is_file():
+                for where, values in read(folder / name):
+                    book._add(folder, f"{name}, {where}", values)
+        for path in sorted(folder.rglob("*.txt")):
+            book._add_sidecar(folder, path)
+        return book
+
+    def find(self, file: str, start: float, end: float) -> Caption | None:
+        """The caption of `file` between `start` and `end`: the row that covers most of it, at least half.
+
+        Rows with times win over rows for the whole file, and those over text beside the file.
+        """
+        best, best_key = None, (0.0, 0.0)
+        for rank, row in enumerate(reversed(self._rows)):
+            if row.file != file:
+                continue
+            overlap = max(0.0, min(end, row.end) - max(start, row.start)) / (end - start)
+            timed = row.end != float("inf")
+            key = (overlap + timed, float(rank))
+            if overlap >= 0.5 and key > best_key:
+                best, best_key = row.caption, key
+        return best
+
+    def _add(self, folder: Path, where: str, values: Mapping[str, object] | str) -> None:
+        if isinstance(values, str):
+            self.problems.append((where.split(",")[0], f"{where}: {values}"))
+            return
+        file = str(values.get("file_name") or "").strip()
+        try:
+            reason = refusal(folder, file)
+            start, end = _time(values.get("start"), 0.0), _time(values.get("end"), float("inf"))
+            if not reason and not start < end:
+                reason = f"start {start:g} is not before end {end:g}"
+        except ValueError as error:
+            reason = str(error)
+        fields = {name: str(values[name]).strip() for name in FIELDS if values.get(name)}
+        text = str(values.get("text") or "").strip() or sentence(fields)
+        if not reason and not text:
+            reason = f"no text and none of {', '.join(FIELDS)}"
+        if reason:
+            self.problems.append((file or where.split(",")[0], f"caption refused ({where}): {reason}"))
+        else:
+            self._rows.append(_Row(PurePosixPath(file).as_posix(), start, end, Caption(text, fields, where)))
+
+    def _add_sidecar(self, folder: Path, path: Path) -> None:
+        relative = path.relative_to(folder)
+        films = [film for film in path.parent.glob(f"{_escape(path.stem)}.*") if film.suffix not in (".txt",)]
+        if not films:
+            if path.stem.lower() not in {"readme", "license", "licence", "notes", "sha256sums"}:
+                reason = "caption refused: no video of that name beside it"
+                self.problems.append((relative.as_posix(), reason))
+            return
+        try:
+            text = " ".join(path.read_text("utf-8").split())
+        except (OSError, UnicodeDecodeError) as error:
+            self.problems.append((relative.as_posix(), f"caption refused: {error}"))
+            return
+        if not text:
+            self.problems.append((relative.as_posix(), "caption refused: the file is empty"))
+            return
+        for film in films:
+            file = film.relative_to(folder).as_posix()
+            self._rows.append(_Row(file, 0.0, float("inf"), Caption(text, {}, relative.as_posix())))
+
+
+def refusal(folder: Path, file: str) -> str:
+    """Why `file` cannot be a `file_name` of `folder`, or an empty string."""
+    if not file:
+        return "file_name is missing"
+    if PurePosixPath(file).is_absolute() or "\\" in file or "\0" in file:
+        return f"file_name {file!r} must be a relative path with forward slashes"
+    if ".." in PurePosixPath(file).parts:
+        return f"file_name {file!r} escapes the folder"
+    if not (folder / file).exists():
+        return f"file_name {file!r} does not exist"
+    if not (folder / file).resolve().is_relative_to(folder.resolve()):
+        return f"file_name {file!r} is a link that leads out of the folder"
+    return ""
+
+
+def sentence(fields: Mapping[str, str]) -> str:
+    """One caption from structured fields: action, costume, light, grade, camera, in this order."""
+    words = {name: str(fields.get(name, "")).strip().rstrip(".,") for name in FIELDS}
+    lighting, grade, camera = words["lighting"], words["color_grading"], words["camera"]
+    parts = [
+        words["action"],
+        words["costume"],
+        lighting if not lighting or "light" in lighting else f"{lighting} light",
+        grade if not grade or "grad" in grade else f"{grade} grade",
+        camera if not camera or "camera" in camera else f"camera {camera}",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def with_trigger(trigger: str, text: str) -> str:
+    """`text` opened by the phrase that names the film's look, exactly once."""
+    trigger, text = trigger.strip().rstrip(","), text.strip()
+    if not trigger or text.lower().startswith(trigger.lower()):
+        return text
+    return f"{trigger}, {text}" if text else trigger
+
+
+def _time(value: object, default: float) -> float:
+    if value is None or value == "":
+        return default
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"time {value!r} is not a number of seconds") from None
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"time {value!r} is not a number of seconds")
+    return seconds
+
+
+def _jsonl(path: Path) -> Iterable[tuple[str, Mapping[str, object] | str]]:
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, UnicodeDecodeError) as error:
+            yield f"line {number}", f"not JSON ({error})"
+            continue
+        yield f"line {number}", values if isinstance(values, dict) else "not a JSON object"
+
+
+def _csv(path: Path) -> Iterable[tuple[str, Mapping[str, object] | str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            for number, values in enumerate(csv.DictReader(stream), start=2):
+                yield f"line {number}", {key: value for key, value in values.items() if key}
+    except (UnicodeDecodeError, csv.Error) as error:
+        yield "the file", f"not CSV text ({error})"
+
+
+def _escape(stem: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in stem)

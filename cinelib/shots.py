@@ -1,0 +1,111 @@
+"""Shots: one pass over a file inside the decoder process measures cuts, fades, light, motion and bars."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cinelib.decoding import Reader, Undecodable, brief
+
+BLOCKS = (18, 32)  # rows and columns of the coarse grid on which motion and light are judged
+DETECT_WIDTH = 256  # PySceneDetect looks at frames of this width
+FADE_LEVEL = 8  # mean level (0..255) below which ThresholdDetector calls a frame black
+PROFILE_EVERY = 0.25  # seconds between looks at the bars
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over a file measured.
+
+    `times` (N,) seconds; `blocks` (N, 18, 32) mean grey levels; `cuts` frame indices where a new take begins;
+    `rows` (K, H) and `columns` (K, W) brightest levels at the frames `looks` (K,).
+    """
+
+    times: np.ndarray
+    end: float
+    blocks: np.ndarray
+    cuts: tuple[int, ...]
+    looks: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    decoder: str = "decord"
+    note: str = ""
+
+
+def scan(path: str, decoder: str = "decord") -> Iterator[int]:
+    """Decode every frame once (in the decoder process) and measure. Returns a `Scan`.
+
+    Raises:
+        Undecodable: decord raises on some frame and PyAV does too.
+    """
+    try:
+        return (yield from _scan(Reader(path, decoder)))
+    except Exception as error:
+        if decoder == "PyAV" or isinstance(error, Undecodable):
+            raise
+        reason = f"decord: {brief(error)}"
+    try:
+        result = yield from _scan(Reader(path, "PyAV"))
+    except Exception as error:
+        words = str(error) if isinstance(error, Undecodable) else f"PyAV: {brief(error)}"
+        raise Undecodable(f"{reason}; {words}") from None
+    return replace(result, note=f"read with PyAV because {reason}")
+
+
+def _scan(reader: Reader) -> Iterator[int]:
+    import cv2
+
+    detectors, cuts = _detectors(len(reader.times)), set()
+    blocks, looks, rows, columns = [], [], [], []
+    due = -1.0
+    for index, frame in enumerate(reader.frames(range(len(reader.times)))):
+        height, width = frame.shape[:2]
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        blocks.append(cv2.resize(grey, BLOCKS[::-1], interpolation=cv2.INTER_AREA))
+        if reader.times[index] >= due:
+            due = reader.times[index] + PROFILE_EVERY
+            looks.append(index)
+            rows.append(cv2.resize(grey, (min(64, width), height), interpolation=cv2.INTER_AREA).max(1))
+            columns.append(cv2.resize(grey, (width, min(36, height)), interpolation=cv2.INTER_AREA).max(0))
+        size = (DETECT_WIDTH, max(2, round(height * DETECT_WIDTH / width)))
+        small = frame if width <= DETECT_WIDTH else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        cuts.update(detectors(index, cv2.cvtColor(small, cv2.COLOR_RGB2BGR)))
+        if index % 16 == 0:
+            yield index
+    cuts.update(detectors(len(blocks) - 1, None))
+    return Scan(
+        times=reader.times[: len(blocks)],
+        end=reader.end,
+        blocks=np.stack(blocks),
+        cuts=tuple(sorted(cut for cut in cuts if 0 < cut < len(blocks))),
+        looks=np.array(looks),
+        rows=np.stack(rows),
+        columns=np.stack(columns),
+        decoder=reader.decoder,
+    )
+
+
+def _detectors(num_frames: int) -> Callable[[int, np.ndarray | None], list[int]]:
+    """PySceneDetect's detectors as one function of (frame index, picture); None ends the film.
+
+    AdaptiveDetector compares a change with its neighbours, so a fast pan is no cut. Two ThresholdDetectors
+    mark both edges of each black stretch, which makes the stretch a take of its own (and then a drop).
+    Frames are numbered, not timed: their true times are known to the caller.
+    """
+    from scenedetect import AdaptiveDetector, FrameTimecode, ThresholdDetector
+
+    detectors = [
+        AdaptiveDetector(min_scene_len=6, min_content_val=10.0),
+        ThresholdDetector(threshold=FADE_LEVEL, min_scene_len=1, fade_bias=-1.0, add_final_scene=True),
+        ThresholdDetector(threshold=FADE_LEVEL, min_scene_len=1, fade_bias=1.0),
+    ]
+
+    def step(index: int, picture: np.ndarray | None) -> list[int]:
+        timecode = FrameTimecode(index, fps=25.0)
+        if picture is None:
+            found = [detector.post_process(timecode) for detector in detectors]
+        else:
+            found = [detector.process_frame(timecode, picture) for detector in detectors]
+        return [cut.frame_num for cuts in found for cut in cuts]
+
+    return step
