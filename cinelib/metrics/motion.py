@@ -1,0 +1,165 @@
+"""MotionScore = 100 D S C: how much moves, how smoothly, how coherently.
+
+No benchmark of that name was found in the literature; this definition is the workbook's own. Amplitude
+takes its thresholds from VBench (what counts as moving) and VMBench (a floor under it), smoothness is the
+relative acceleration of FVMD, coherence the forward-backward check of Sundaram et al. (2010). More motion
+is not better by itself: compare with the base model or with real clips.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from cinelib.metrics.clip import as_clip
+from cinelib.metrics.flow import SHORT_SIDE, camera_part, flow_between, in_threads, normalised_luma, warp
+
+MOVING = 6 * 8 / SHORT_SIDE  # t1: VBench calls a clip moving above 6 px per 1/8 s at 256
+STILL = 0.05 * MOVING  # t0
+FAST = 0.5  # short sides per second above which DIS underestimates
+_AMPLITUDE_HZ, _SMOOTHNESS_HZ = 8.0, 16.0
+
+
+@dataclass(frozen=True)
+class Motion:
+    """MotionScore and its parts; speeds in short sides per second."""
+
+    score: float
+    amplitude: float
+    smoothness: float
+    coherence: float
+    top_speed: float
+    mean_speed: float
+    camera_share: float | None
+    texture_share: float
+    too_fast: bool
+
+    def as_dict(self) -> dict[str, float | bool | None]:
+        """Field name to value."""
+        return asdict(self)
+
+
+def motion_score(frames: np.ndarray, fps: float | None, seconds: Sequence[float] | None = None) -> Motion:
+    """Measure the motion of one clip.
+
+    Args:
+        frames: (T, H, W, 3) uint8 RGB.
+        fps: frames per second; ignored when `seconds` is given.
+        seconds: true time of each frame, strictly increasing, for variable frame rates.
+
+    Returns:
+        D = mean_t clip((s_t - t0) / (t1 - t0), 0, 1) of the speed s_t of the fastest 5 % at 8 Hz;
+        S = 1 - sum|W(F') - F| / (sum(|F| + |W(F')|) + .05 N) and C at 16 Hz (at the clip's own rate when
+        that is lower); `camera_share` is None for a clip without motion.
+
+    Raises:
+        ValueError: fps missing or under 8, times not increasing, or a clip shorter than 1/4 s.
+    """
+    frames = as_clip(frames, minimum=3)
+    times = _times(len(frames), fps, seconds)
+    luma, texture = normalised_luma(frames)
+    slow, fast = _sampled(times, _AMPLITUDE_HZ), _sampled(times, _SMOOTHNESS_HZ)
+    flows = flow_between(luma, slow + fast + [(b, a) for a, b in slow + fast])
+    far, forward, far_back, backward = np.split(flows, np.cumsum([len(slow), len(fast), len(slow)]))
+    # Both directions, because a zoom in and the same zoom out show different pixels at the border.
+    lengths = np.array(in_threads(_speeds, zip(far, far_back, strict=True)))
+    top, mean = lengths.T / np.array([times[b] - times[a] for a, b in slow])
+    amplitude = float(np.clip((top - STILL) / (MOVING - STILL), 0, 1).mean())
+    smooth = _smoothness(forward, [(times[b] - times[a]) * _SMOOTHNESS_HZ for a, b in fast])
+    coherent = float(np.mean(in_threads(_coherence, zip(forward, backward, strict=True))))
+    return Motion(
+        score=100 * amplitude * smooth * coherent,
+        amplitude=amplitude,
+        smoothness=smooth,
+        coherence=coherent,
+        top_speed=float(top.mean()),
+        mean_speed=float(mean.mean()),
+        camera_share=_camera_share(far),
+        texture_share=texture,
+        too_fast=bool(top.max() > FAST),
+    )
+
+
+def motion_retention(speeds: np.ndarray, base_speeds: np.ndarray) -> float:
+    """Paired change of mean speed against the base model: exp(mean log((v + .002) / (v_base + .002)))."""
+    speeds, base = np.asarray(speeds, float), np.asarray(base_speeds, float)
+    if speeds.shape != base.shape or speeds.ndim != 1 or len(speeds) < 1:
+        raise ValueError(f"speeds must be paired 1-d arrays, got shapes {speeds.shape} and {base.shape}")
+    if (speeds < 0).any() or (base < 0).any() or not np.isfinite(speeds + base).all():
+        raise ValueError("speeds must be finite and not negative")
+    return float(np.exp(np.mean(np.log((speeds + 0.002) / (base + 0.002)))))
+
+
+def log_speed_distance(speeds: np.ndarray, real_speeds: np.ndarray) -> float:
+    """Wasserstein-1 distance between the log-speeds (v + .002) of generated and of real clips."""
+    from scipy.stats import wasserstein_distance
+
+    speeds, real = np.asarray(speeds, float), np.asarray(real_speeds, float)
+    return float(wasserstein_distance(np.log(speeds + 0.002), np.log(real + 0.002)))
+
+
+def _times(count: int, fps: float | None, seconds: Sequence[float] | None) -> np.ndarray:
+    if seconds is None:
+        if fps is None or not np.isfinite(fps) or fps < _AMPLITUDE_HZ:
+            raise ValueError(f"fps must be given and at least {_AMPLITUDE_HZ:g}, got {fps}")
+        times = np.arange(count) / fps
+    else:
+        times = np.asarray(seconds, float)
+        if times.shape != (count,) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+            raise ValueError(f"seconds must hold {count} strictly increasing times, one a frame")
+    if times[-1] - times[0] < 2 / _AMPLITUDE_HZ - 1e-6:
+        raise ValueError(f"a clip must last at least {2 / _AMPLITUDE_HZ} s, got {times[-1] - times[0]:.3f} s")
+    return times
+
+
+def _sampled(times: np.ndarray, rate: float) -> list[tuple[int, int]]:
+    """Consecutive frames nearest to the ticks of a clock of `rate` Hz, centred in the clip."""
+    # Centred, so that a reversed clip is sampled at the same instants.
+    ticks = int(np.floor((times[-1] - times[0]) * rate + 1e-6))
+    start = times[0] + (times[-1] - times[0] - ticks / rate) / 2
+    clock = start + np.arange(ticks + 1) / rate
+    nearest = np.unique(np.abs(times[None] - clock[:, None]).argmin(axis=1))
+    return list(zip(nearest[:-1].tolist(), nearest[1:].tolist(), strict=True))
+
+
+def _speeds(pair: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+    """Mean length of the fastest 5 % and of all, in short sides; both flow directions together."""
+    length = np.concatenate([_length(flow).ravel() for flow in pair])
+    fastest = max(1, round(0.05 * length.size))
+    top = np.partition(length, -fastest)[-fastest:]
+    return float(top.mean()) / SHORT_SIDE, float(length.mean()) / SHORT_SIDE
+
+
+def _smoothness(flows: np.ndarray, steps: Sequence[float]) -> float:
+    """One minus the relative acceleration along paths; `steps` scales each flow to 1/16 s."""
+
+    def terms(at: int) -> tuple[float, float]:
+        arriving, inside = warp(flows[at + 1], flows[at])
+        velocity, arriving = flows[at] / steps[at], arriving / steps[at + 1]
+        change = float(_length(arriving - velocity)[inside].sum(dtype=np.float64))
+        moved = float((_length(velocity) + _length(arriving))[inside].sum(dtype=np.float64))
+        return change, moved + 0.05 * float(inside.sum())
+
+    change, total = np.array(in_threads(terms, range(len(flows) - 1))).sum(axis=0)
+    return float(1 - change / total) if total else 0.0
+
+
+def _coherence(pair: tuple[np.ndarray, np.ndarray]) -> float:
+    """Share of in-bounds pixels whose backward flow undoes the forward flow (Sundaram et al. 2010)."""
+    forward, backward = pair
+    returning, inside = warp(backward, forward)
+    gap = _length(forward + returning) ** 2
+    size = _length(forward) ** 2 + _length(returning) ** 2
+    return float((gap < 0.01 * size + 0.5)[inside].mean()) if inside.any() else 0.0
+
+
+def _camera_share(flows: np.ndarray) -> float | None:
+    """What one similarity a frame explains: sum|F_cam| / (sum|F_cam| + sum|F - F_cam|)."""
+    measured, camera = np.concatenate([camera_part(flow) for flow in flows], axis=1)
+    explained, left = (float(np.linalg.norm(part, axis=-1).sum()) for part in (camera, measured - camera))
+    still = len(measured) * STILL * SHORT_SIDE / _AMPLITUDE_HZ
+    return explained / (explained + left) if explained + left > still else None
+
+
+def _length(flow: np.ndarray) -> np.ndarray:
+    return np.sqrt(flow[..., 0] ** 2 + flow[..., 1] ** 2)

@@ -1,0 +1,244 @@
+"""MotionScore against closed-form motion, its invariances, and what must lower it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from cinelib.metrics.flow import flow_between, normalised_luma
+from cinelib.metrics.motion import MOVING, STILL, log_speed_distance, motion_retention, motion_score
+from cinelib.metrics.synthetic import Layer, synthetic_clip
+
+CAMERA = {
+    "pan": Layer(dx=2.0),
+    "diagonal": Layer(dx=-1.2, dy=0.9),
+    "zoom in": Layer(zoom=0.01),
+    "zoom out": Layer(zoom=-0.01),
+    "roll": Layer(turn=0.01),
+}
+SCENES = {
+    **{name: [layer] for name, layer in CAMERA.items()},
+    "object": [Layer(), Layer(dx=2.0, disc=(0.35, 0.5, 0.25))],
+    "object and pan": [Layer(dx=-1.0), Layer(dx=2.0, disc=(0.35, 0.5, 0.25))],
+    "parallax": [Layer(dx=0.5), Layer(dx=1.5, disc=(0.3, 0.9, 0.5)), Layer(dx=3.0, disc=(0.7, 1.1, 0.4))],
+}
+PAN, _ = synthetic_clip([Layer(dx=2.0)], num_frames=9, width=320)
+ZOOM, _ = synthetic_clip([Layer(zoom=0.01)], num_frames=9, width=320)
+RNG = np.random.default_rng(0)
+
+
+def resized(clip, factor, how):
+    return np.stack([cv2.resize(frame, None, fx=factor, fy=factor, interpolation=how) for frame in clip])
+
+
+def jpeg(clip, quality=20):
+    return np.stack([cv2.imdecode(cv2.imencode(".jpg", f, [1, quality])[1], 1) for f in clip])
+
+
+def noisy(clip, sigma):
+    return np.clip(clip + RNG.normal(0, sigma, clip.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("speed", [0.5, 2.0, 8.0])
+def test_speed_of_a_pan_is_right_within_one_percent(speed):
+    clip, _ = synthetic_clip([Layer(dx=speed)], num_frames=9)
+    motion = motion_score(clip, 16)
+    # The exact flow is `speed` px a frame, hence speed * 16 / 256 short sides a second.
+    assert motion.mean_speed == pytest.approx(speed * 16 / 256, rel=0.01)
+    assert motion.smoothness > 0.98
+    assert motion.coherence > 0.99
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_mean_speed_agrees_with_the_exact_flow(name):
+    clip, exact = synthetic_clip(SCENES[name], num_frames=9 if name in CAMERA else 4)
+    luma, _ = normalised_luma(clip)
+    measured = flow_between(luma, [(t, t + 1) for t in range(len(clip) - 1)])
+    length = np.linalg.norm(exact, axis=-1).mean()
+    # DIS draws a halo around an object, which counts for more the less of the picture moves.
+    tolerance = 0.01 if name in CAMERA else 0.08
+    assert np.linalg.norm(measured, axis=-1).mean() == pytest.approx(length, rel=tolerance)
+
+
+@pytest.mark.parametrize("name", CAMERA)
+def test_camera_share_is_one_when_only_the_camera_moves(name):
+    clip, _ = synthetic_clip([CAMERA[name]], num_frames=5)
+    assert motion_score(clip, 16).camera_share > 0.95
+
+
+def test_camera_share_is_zero_when_only_an_object_moves():
+    clip, _ = synthetic_clip(SCENES["object"], num_frames=5)
+    assert motion_score(clip, 16).camera_share < 0.05
+
+
+@pytest.mark.parametrize("name", ["object and pan", "parallax"])
+def test_camera_share_agrees_with_the_exact_flow_within_five_points(name):
+    clip, exact = synthetic_clip(SCENES[name], num_frames=5)
+    camera = np.full_like(exact, (SCENES[name][0].dx, 0))
+    explained, left = (np.linalg.norm(part, axis=-1).sum() for part in (camera, exact - camera))
+    assert motion_score(clip, 16).camera_share == pytest.approx(explained / (explained + left), abs=0.05)
+
+
+def test_amplitude_follows_its_formula():
+    motion = motion_score(PAN, 16)
+    expected = (2 * 16 / 256 - STILL) / (MOVING - STILL)
+    assert motion.amplitude == pytest.approx(expected, rel=0.02)
+    assert motion.score == pytest.approx(100 * motion.amplitude * motion.smoothness * motion.coherence)
+
+
+SAME = {
+    "reversal": lambda clip: clip[::-1],
+    "flip": lambda clip: clip[:, :, ::-1],
+    "upside down": lambda clip: clip[:, ::-1],
+    "gamma": lambda clip: (255 * (clip / 255) ** 0.6).astype(np.uint8),
+    "exposure": lambda clip: (clip * 0.5).astype(np.uint8),
+    "letterbox": lambda clip: np.pad(clip, ((0, 0), (40, 40), (0, 0), (0, 0))),
+    "pillarbox": lambda clip: np.pad(clip, ((0, 0), (0, 0), (60, 60), (0, 0))),
+    "twice the size": lambda clip: resized(clip, 2, cv2.INTER_CUBIC),
+    "half the size": lambda clip: resized(clip, 0.5, cv2.INTER_AREA),
+}
+
+
+@pytest.mark.parametrize("change", SAME)
+def test_what_does_not_move_changes_nothing(change):
+    clip = PAN if change in ("gamma", "pillarbox", "flip") else ZOOM
+    assert motion_score(SAME[change](clip), 16).score == pytest.approx(
+        motion_score(clip, 16).score, rel=0.005
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", SAME)
+@pytest.mark.parametrize("layer", [Layer(dx=2.0), Layer(zoom=-0.01), Layer(turn=0.01)], ids=str)
+def test_what_does_not_move_changes_nothing_for_longer_clips(layer, change):
+    clip, _ = synthetic_clip([layer])
+    assert motion_score(SAME[change](clip), 16).score == pytest.approx(
+        motion_score(clip, 16).score, rel=0.005
+    )
+
+
+# 16 Hz falls between the frames of 24 fps, so its steps are 1 and 2 frames long; flow noise counts double in
+# the short ones. At 25 and 30 fps 8 Hz falls between frames as well.
+@pytest.mark.parametrize(
+    ("fps", "speed_tolerance", "score_tolerance"),
+    [
+        (32, 0.005, 0.005),
+        (24, 0.005, 0.01),
+        (25, 0.01, 0.05),
+        pytest.param(30, 0.01, 0.03, marks=pytest.mark.slow),
+        pytest.param(48, 0.005, 0.005, marks=pytest.mark.slow),
+        pytest.param(60000 / 1001, 0.01, 0.03, marks=pytest.mark.slow),
+    ],
+)
+def test_frame_rate_changes_little(fps, speed_tolerance, score_tolerance):
+    clip, _ = synthetic_clip([Layer(dx=2.0 * 16 / fps)], num_frames=round(fps / 2) + 1, width=320)
+    motion, plain = motion_score(clip, fps), motion_score(PAN, 16)
+    assert motion.mean_speed == pytest.approx(plain.mean_speed, rel=speed_tolerance)
+    assert motion.score == pytest.approx(plain.score, rel=score_tolerance)
+
+
+def test_true_timestamps_replace_fps():
+    seconds = np.sort(RNG.uniform(0, 1, 12)).round(3)
+    seconds = np.unique(np.concatenate([[0.0], seconds, [1.0]]))
+    frames = []
+    for t in seconds:  # a pan at constant speed, seen at irregular times
+        clip, _ = synthetic_clip([Layer(dx=32 * float(t))], num_frames=2)
+        frames.append(clip[1])
+    motion = motion_score(np.stack(frames), None, seconds=seconds)
+    assert motion.mean_speed == pytest.approx(0.125, rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [jpeg, lambda clip: noisy(clip, 4)], ids=["jpeg q20", "grain"])
+def test_compression_and_grain_of_a_large_clip_change_little(damage):
+    large = resized(PAN, 720 / 256, cv2.INTER_CUBIC)
+    assert motion_score(damage(large), 16).score == pytest.approx(motion_score(large, 16).score, rel=0.03)
+
+
+def test_a_still_scores_zero_with_and_without_noise():
+    still = np.repeat(PAN[:1], 9, axis=0)
+    assert motion_score(still, 16).score == 0
+    assert motion_score(noisy(still, 5), 16).score < 0.05
+    assert motion_score(still, 16).camera_share is None
+
+
+def test_damaged_motion_scores_far_below_the_original():
+    plain = motion_score(PAN, 16).score
+    other, _ = synthetic_clip([Layer()], num_frames=1, width=320, seed=9)
+    weights = np.linspace(0, 1, 17)[:, None, None, None]
+    dissolve = np.rint(PAN[:1] * (1 - weights) + other * weights).astype(np.uint8)
+    order = np.random.default_rng(3).permutation(9)
+    shaken = np.stack([np.roll(f, tuple(RNG.integers(-4, 5, 2)), (0, 1)) for f in PAN])
+    scores = {
+        "dissolve": motion_score(dissolve, 16).score,
+        "stutter": motion_score(PAN[np.arange(9) // 2 * 2], 16).score,
+        "noise": motion_score(RNG.integers(0, 256, PAN.shape, dtype=np.uint8), 16).score,
+        "shuffle": motion_score(PAN[order], 16).score,
+        "jitter": motion_score(shaken, 16).score,
+    }
+    assert plain > 60
+    bounds = {"dissolve": 2, "stutter": 2, "noise": 5, "shuffle": 0.5 * plain, "jitter": 0.5 * plain}
+    assert {name: score for name, score in scores.items() if score > bounds[name]} == {}
+
+
+def test_the_flag_rises_where_flow_underestimates():
+    fast, _ = synthetic_clip([Layer(dx=12.0)], num_frames=5)
+    assert motion_score(fast, 16).too_fast
+    assert not motion_score(PAN, 16).too_fast
+
+
+def test_texture_share_tells_a_blank_wall_from_a_picture():
+    wall = PAN.copy()
+    wall[:, :, : wall.shape[2] // 2] = 128
+    assert motion_score(PAN, 16).texture_share > 0.99
+    assert 0.4 < motion_score(wall, 16).texture_share < 0.65
+
+
+def test_threads_and_repetition_change_nothing():
+    before = cv2.getNumThreads()
+    try:
+        results = []
+        for threads in (1, 2, 4):
+            cv2.setNumThreads(threads)
+            results.append(motion_score(ZOOM, 16))
+            assert cv2.getNumThreads() == threads
+    finally:
+        cv2.setNumThreads(before)
+    assert results[0] == results[1] == results[2] == motion_score(ZOOM, 16)
+
+
+def test_golden_values_for_the_pinned_opencv():
+    motion = motion_score(ZOOM, 16)
+    golden = (0.578, 0.9814, 1.0, 0.0686)
+    found = (motion.amplitude, motion.smoothness, motion.coherence, motion.mean_speed)
+    assert found == pytest.approx(golden, abs=2e-4), f"OpenCV {cv2.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps", "message"),
+    [
+        (PAN, None, "fps must be given"),
+        (PAN, 4, "at least 8"),
+        (PAN, float("nan"), "fps"),
+        (PAN[:2], 16, "at least 3"),
+        (PAN[:4], 16, "must last at least 0.25 s"),
+        (PAN.astype(np.float32), 16, "uint8"),
+    ],
+)
+def test_bad_input_is_named(frames, fps, message):
+    with pytest.raises(ValueError, match=message):
+        motion_score(frames, fps)
+
+
+def test_times_that_do_not_increase_are_refused():
+    with pytest.raises(ValueError, match="increasing"):
+        motion_score(PAN, None, seconds=[0.0] * len(PAN))
+
+
+def test_retention_and_speed_distance_have_known_answers():
+    base = np.array([0.1, 0.2, 0.4])
+    assert motion_retention(base, base) == 1
+    assert motion_retention(2 * base + 0.002, base) == pytest.approx(2)
+    assert log_speed_distance(base, base) == 0
+    assert log_speed_distance(2 * base + 0.002, base) == pytest.approx(np.log(2))
+    with pytest.raises(ValueError, match="paired"):
+        motion_retention(base, base[:2])
