@@ -10,31 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# The published config of Wan2.1 I2V-14B (480P and 720P have the same), for machines without its files.
+from cinelib.catalogue import CATALOGUE
+
+# The other parts of Wan2.1 I2V-14B (480P and 720P have the same), for machines without its files.
 WAN_14B_ID = "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers"
-WAN_14B: dict[str, dict[str, Any]] = {
-    "transformer": {
-        "num_layers": 40,
-        "num_attention_heads": 40,
-        "attention_head_dim": 128,
-        "ffn_dim": 13824,
-        "in_channels": 36,
-        "out_channels": 16,
-        "text_dim": 4096,
-        "image_dim": 1280,
-        "added_kv_proj_dim": 5120,
-        "freq_dim": 256,
-        "patch_size": [1, 2, 2],
-        "cross_attn_norm": True,
-        "qk_norm": "rms_norm_across_heads",
-    },
+WAN_14B: dict[str, Mapping[str, Any]] = {
+    "transformer": CATALOGUE[WAN_14B_ID].transformer,
     "vae": {"z_dim": 16, "dim_mult": [1, 2, 4, 4], "temperal_downsample": [False, True, True]},
     "image_encoder": {"image_size": 224, "patch_size": 14},
 }
-_PUBLISHED = {WAN_14B_ID: WAN_14B, "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers": WAN_14B}
+_PUBLISHED = {WAN_14B_ID: WAN_14B, WAN_14B_ID.replace("720P", "480P"): WAN_14B}
 
 
-def read_configs(model: str) -> dict[str, dict[str, Any]]:
+def read_configs(model: str) -> dict[str, Mapping[str, Any]]:
     """Configs of a diffusers folder's transformer, VAE and image encoder, or of a known published id.
 
     Raises:

@@ -86,10 +86,11 @@ class _VideoShape(StageParameters):
     _frames = field_validator("num_frames")(_frames_are_4k_plus_1)
 
 
-class StartHere(StageParameters):
+class StartHere(_VideoShape):
     """Notebook 00: the machine, the plan, the source's claims."""
 
     stage: ClassVar[str] = "00_start_here"
+    measures_time: ClassVar[bool] = True
 
     model: ModelPath = "data/nano-wan"
 
