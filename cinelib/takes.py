@@ -10,6 +10,7 @@ from cinelib.isolation import Child, ChildError
 from cinelib.shots import Scan, scan
 
 BLACK_LEVEL = 24  # a frame is black when not even its brightest block exceeds this level
+MOSTLY = 0.9  # share of black frames that makes a take black
 BAR_LEVEL = 28  # rows and columns darker than this throughout a take are letterbox bars
 MOTION_LAG = 0.5  # seconds over which something has to change
 MOTION_LEVEL = 4.0  # levels by which a block has to change
@@ -50,15 +51,29 @@ def find_takes(source: Source, child: Child) -> tuple[Source, list[Take]]:
     if result.decoder != source.decoder:
         source = replace(source, decoder=result.decoder, notes=(*source.notes, result.note))
     source = replace(source, times=result.times)
-    spans = pairwise([0, *result.cuts, len(result.times)])
-    return source, [measure(source, result, number, *span) for number, span in enumerate(spans, start=1)]
+    return source, [measure(source, result, number, *span) for number, span in enumerate(_spans(result), 1)]
+
+
+def _spans(scan: Scan) -> list[tuple[int, int]]:
+    """Frame spans between cuts; black neighbours are one span, whatever cut was seen between them."""
+    black = _black(scan)
+    spans: list[tuple[int, int]] = []
+    for first, last in pairwise([0, *scan.cuts, len(scan.times)]):
+        if spans and black[first:last].mean() > MOSTLY and black[slice(*spans[-1])].mean() > MOSTLY:
+            first = spans.pop()[0]
+        spans.append((first, last))
+    return spans
+
+
+def _black(scan: Scan) -> np.ndarray:
+    return scan.blocks.max(axis=(1, 2)) <= BLACK_LEVEL
 
 
 def measure(source: Source, scan: Scan, number: int, first: int, last: int) -> Take:
     """Judge the frames `first..last-1` as one take: trim black and fading edges, find bars and motion."""
-    black = scan.blocks.reshape(len(scan.blocks), -1).max(1) <= BLACK_LEVEL
+    black = _black(scan)
     notes = []
-    all_black = bool(black[first:last].mean() > 0.9)
+    all_black = bool(black[first:last].mean() > MOSTLY)
     if not all_black:
         start, stop = _trim(scan, first, last, black)
         if (start, stop) != (first, last):
@@ -94,7 +109,7 @@ def _trim(scan: Scan, first: int, last: int, black: np.ndarray) -> tuple[int, in
     """Cut black frames off both ends, and the ramp of a fade that such black (or a black take) begins."""
     fades_in = black[max(0, first - 1) : first + 1].any()
     fades_out = black[last - 1 : last + 1].any()
-    luma = scan.blocks.reshape(len(scan.blocks), -1).mean(1)
+    luma = scan.blocks.mean(axis=(1, 2))
     middle = luma[first:last][(last - first) // 4 : max(1, 3 * (last - first) // 4) + 1]
     level = 0.85 * float(np.median(middle))
     limit = (last - first) // 3
@@ -109,16 +124,16 @@ def _trim(scan: Scan, first: int, last: int, black: np.ndarray) -> tuple[int, in
 def activity(times: np.ndarray, blocks: np.ndarray) -> float:
     """Share of blocks that change within MOTION_LAG seconds, 90th percentile over the take: 0..1.
 
-    The frame's median change is subtracted first, so that a flickering candle in front of a photograph
-    still counts as motionless. Grain vanishes in the block means.
+    The earlier frame is first brought to the later one's brightness (least squares gain), so that a
+    flickering candle in front of a photograph still counts as motionless. Grain vanishes in block means.
     """
     earlier = np.searchsorted(times, times - MOTION_LAG, side="right") - 1
     late = np.flatnonzero(earlier >= 0)
     if not len(late):  # a take shorter than the lag: first against last frame
         late, earlier = np.array([len(times) - 1]), np.zeros(len(times), dtype=int)
-    change = blocks[late].astype(np.float32) - blocks[earlier[late]]
-    change -= np.median(change, axis=(1, 2), keepdims=True)
-    return float(np.percentile((np.abs(change) > MOTION_LEVEL).mean(axis=(1, 2)), 90))
+    now, then = blocks[late].astype(np.float32), blocks[earlier[late]].astype(np.float32)
+    gain = (now * then).sum((1, 2), keepdims=True) / ((then**2).sum((1, 2), keepdims=True) + 1e-6)
+    return float(np.percentile((np.abs(now - gain * then) > MOTION_LEVEL).mean(axis=(1, 2)), 90))
 
 
 def picture_box(scan: Scan, first: int, last: int) -> tuple[int, int, int, int]:

@@ -1,7 +1,9 @@
 """Small video files with known content, in any codec, container, frame rate, rotation or state of repair."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -27,8 +29,8 @@ def moving_square(
     top = height // 2 - size // 2
     columns = np.arange(width)
     frames = []
-    for time in times:
-        left = 8 + speed * time
+    for seconds in times:
+        left = 8 + speed * seconds
         cover = np.clip(np.minimum(columns + 1, left + size) - np.maximum(columns, left), 0, 1)
         frame = ground.astype(float)
         band = frame[top : top + size]
@@ -78,9 +80,9 @@ def write(
             if audio
             else None
         )
-        for pixels, time in zip(frames, times, strict=True):
+        for pixels, seconds in zip(frames, times, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
-            frame.time_base, frame.pts = base, round(Fraction(time) / base)
+            frame.time_base, frame.pts = base, round(Fraction(seconds) / base)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if sound is not None:
@@ -96,3 +98,47 @@ def _hum(container: av.container.OutputContainer, stream: av.AudioStream, second
         frame.sample_rate, frame.pts = 48000, start
         container.mux(stream.encode(frame))
     container.mux(stream.encode())
+
+
+def panning_shot(
+    num_frames: int, seed: int, height: int = 90, width: int = 160, step: float = 1.5
+) -> np.ndarray:
+    """A textured wall of its own colours that slides by `step` pixels a frame: (T, H, W, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0, 1, (12, 40, 1)) * rng.uniform(60, 220, 3) + rng.uniform(20, 35, 3)
+    wall = np.kron(coarse, np.ones((-(-height // 12), 16, 1)))[:height]
+    offsets = (np.arange(num_frames) * step).astype(int)
+    return np.stack([wall[:, o % 400 : o % 400 + width] for o in offsets]).clip(0, 255).astype(np.uint8)
+
+
+def rough_cut(fps: int = 24) -> tuple[np.ndarray, dict[str, tuple[int, int]]]:
+    """A messy reel and the frame span of each of its parts, as (first, last exclusive)."""
+    black = np.zeros((fps, 90, 160, 3), np.uint8)
+    slate = np.repeat(panning_shot(1, 50), 2 * fps, axis=0)
+    fade = np.concatenate([np.ones(2 * fps), np.linspace(1, 0, fps)])[:, None, None, None]
+    boxed = panning_shot(3 * fps, 54)
+    boxed[:, :12], boxed[:, -12:] = 0, 0
+    flicker = 1 + 0.25 * np.sin(np.arange(3 * fps))[:, None, None, None]
+    locked = (np.repeat(panning_shot(1, 56), 3 * fps, axis=0) * 0.7 * flicker).clip(0, 255)
+    parts = {
+        "leader": black,
+        "slate": slate,
+        "pan": panning_shot(3 * fps, 51),
+        "short": panning_shot(fps, 52),
+        "fade": panning_shot(3 * fps, 53) * fade,
+        "gap": black,
+        "letterbox": boxed,
+        "long": panning_shot(11 * fps, 55, step=1.0),
+        "candle": locked,
+    }
+    edges = np.cumsum([0, *(len(part) for part in parts.values())]).tolist()
+    spans = dict(zip(parts, pairwise(edges), strict=True))
+    return np.concatenate(list(parts.values())).astype(np.uint8), spans
+
+
+def slow_count(steps: int) -> Iterator[int]:
+    """A job that takes 0.4 s a step and reports each."""
+    for step in range(steps):
+        time.sleep(0.4)
+        yield step
+    return steps
