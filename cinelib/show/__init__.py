@@ -5,6 +5,7 @@ notebook shows it once, when it is a cell's last expression or passed to `displa
 """
 
 from cinelib.show.pictures import before_after, contact_sheet, filmstrip
+from cinelib.show.pipeline import pipeline
 from cinelib.show.players import compare_slider, play
 from cinelib.show.plots import curves, frontier, intervals
 from cinelib.show.style import COLORS, color, new_figure
@@ -20,5 +21,6 @@ __all__ = [
     "frontier",
     "intervals",
     "new_figure",
+    "pipeline",
     "play",
 ]
