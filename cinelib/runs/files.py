@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 def write_text(path: Path, text: str) -> Path:
     """Replace `path` by `text` in one step: a reader sees the old file or the new one, never half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         with partial.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -88,15 +89,22 @@ class Hashes:
         """One hash of a file, or of the names and contents of all kept files of a folder."""
         if path.is_file():
             return self.file(path)
-        return digest([[p.relative_to(path).as_posix(), self.file(p)] for p in walk(path) if keep(p)])
+        return digest([[p.relative_to(path).as_posix(), self._readable(p)] for p in walk(path) if keep(p)])
+
+    def _readable(self, path: Path) -> str:
+        """A file that cannot be read is the stage's to report; here it only must not pass for another one."""
+        try:
+            return self.file(path)
+        except OSError as error:
+            return f"unreadable: {error.strerror}"
 
     def save(self) -> None:
         """Remember what was computed, without what no longer exists."""
         if self._changed and self._memory:
-            self._known = {path: entry for path, entry in self._known.items() if Path(path).exists()}
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self._memory, json.dumps(self._known))
             self._changed = False
+            known = {path: entry for path, entry in dict(self._known).items() if Path(path).exists()}
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            write_text(self._memory, json.dumps(known))
 
 
 def _sha256(path: Path) -> str:

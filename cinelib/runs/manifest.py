@@ -117,14 +117,11 @@ def problem(folder: Path, hashes: Hashes | None = None) -> str:
     return ""
 
 
-def newest(runs: Path, stage: str, profile: str) -> Path | None:
-    """The folder of the stage that finished last at `profile`, among runs and JupyterLab visits."""
+def newest(runs: Path, stage: str, profile: str, visits: bool = True) -> Path | None:
+    """The folder of the stage that finished last at `profile`; `visits` includes JupyterLab's."""
     found = []
-    for folder in [
-        *(runs / "stages").glob(f"{stage}-*"),
-        runs / "lab" / stage,
-        runs / "lab" / f"{stage}.previous",
-    ]:
+    lab = [runs / "lab" / stage, runs / "lab" / f"{stage}.previous"] if visits else []
+    for folder in [*(runs / "stages").glob(f"{stage}-*"), *lab]:
         content = read(folder)
         if content and content["stage"] == stage and content["parameters"].get("profile") == profile:
             found.append((content["finished"], folder))

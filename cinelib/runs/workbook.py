@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import cinelib
 from cinelib.parameters import STAGES, StageParameters
-from cinelib.profiles import PROFILES
+from cinelib.profiles import PROFILES, REQUIREMENTS, Profile, Requirements
 
 _MARKERS = ("notebooks", "cinelib")
 
@@ -36,7 +36,9 @@ class Workbook:
 
     root: Path
     stages: Mapping[str, type[StageParameters]] = field(default_factory=lambda: STAGES)
-    profiles: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=lambda: PROFILES)
+    profiles: Mapping[str, Profile] = field(default_factory=lambda: PROFILES)
+    requirements: Mapping[str, Requirements] = field(default_factory=lambda: REQUIREMENTS)
+    package: Path = Path(cinelib.__file__).parent  # whose modules' sources are part of a stage's identity
 
     @property
     def runs(self) -> Path:
@@ -50,3 +52,7 @@ class Workbook:
     def stage_folder(self, stage: str, stage_id: str) -> Path:
         """Where the execution with this id lies, whether it exists or not."""
         return self.runs / "stages" / f"{stage}-{stage_id[:12]}"
+
+    def lock(self, folder: Path) -> Path:
+        """Lock file of a stage folder."""
+        return self.runs / "locks" / f"{folder.name}.lock"

@@ -1,0 +1,172 @@
+"""One stage executed: locked, in its own folder, by a worker process, with the manifest written last."""
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cinelib.parameters import StageParameters
+from cinelib.runs import inputs, lock, manifest
+from cinelib.runs.files import Hashes, read_json, write_json, write_text
+from cinelib.runs.identity import Identity
+from cinelib.runs.process import WorkerFailed, work
+from cinelib.runs.progress import Board
+from cinelib.runs.stage import FOLDER_VARIABLE, UPSTREAM_VARIABLE
+from cinelib.runs.workbook import Workbook
+
+_WAITING = "another run executes this stage; waiting for it"
+
+
+class StageFailed(RuntimeError):
+    """A notebook raised, its kernel died, or it never reached its last cell. `folder` keeps what there is."""
+
+    def __init__(self, stage: str, reason: str, folder: Path) -> None:
+        super().__init__(f"{stage}: {reason}")
+        self.stage, self.reason, self.folder = stage, reason, folder
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage to be executed: everything that is known before its kernel starts."""
+
+    workbook: Workbook
+    params: StageParameters
+    identity: Identity
+    upstream: Mapping[str, Path]
+
+    @property
+    def stage(self) -> str:
+        """Name of the notebook."""
+        return self.params.stage
+
+    @property
+    def folder(self) -> Path:
+        """Where it is or will be."""
+        return self.workbook.stage_folder(self.stage, self.identity.id)
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever executes it."""
+        return self.workbook.lock(self.folder)
+
+    def problem(self, hashes: Hashes | None = None) -> str:
+        """Why the stage must be executed; empty when its folder can be reused."""
+        found = manifest.problem(self.folder, hashes)
+        if found:
+            return found
+        content = read_json(self.folder / manifest.FILE)
+        if content["id"] != self.identity.id:
+            return "manifest is of another stage"
+        for stage, folder in self.upstream.items():
+            upstream = read_json(folder / manifest.FILE) or {}
+            if upstream.get("artefacts_sha256") != content.get("upstream", {}).get(stage, {}).get(
+                "artefacts_sha256"
+            ):
+                return f"{stage} was executed again and gave other files"
+        return ""
+
+
+def ensure(job: Job, hashes: Hashes, board: Board, threads: int, cancel: threading.Event) -> bool:
+    """Make the stage valid. Returns False when it already was: nothing is executed then.
+
+    Two runners that want the same stage do not collide: the second waits and then finds it done.
+
+    Raises:
+        StageFailed: the notebook and its log are kept in the folder that the error names.
+        lock.Cancelled: `cancel` was set; the folder is left without a manifest, that is, as not done.
+    """
+    with lock.held(job.lock, cancel, lambda: board.line(job.stage, _WAITING)) as descriptor:
+        if not job.problem(hashes):
+            return False
+        _make_room(job.folder)
+        values = job.params.model_dump(mode="json")
+        write_text(job.folder / "params.yaml", yaml.safe_dump(values, sort_keys=False))
+        order = {
+            "notebook": str(job.workbook.notebook(job.stage)),
+            "folder": str(job.folder),
+            "root": str(job.workbook.root),
+            "parameters": values,
+        }
+        started = time.time()
+        board.start(job.stage)
+        try:
+            peak = work(order, _environment(job, threads), descriptor, job.stage, board, cancel)
+        except WorkerFailed as error:
+            raise _kept(job, str(error)) from None
+        kernel = read_json(job.folder / manifest.KERNEL_FILE)
+        if kernel is None:
+            raise _kept(job, "the notebook ended before stage.close() in its last cell")
+        _finish(job, hashes, started, {**kernel, "peak_tree_rss_bytes": peak})
+        return True
+
+
+def _make_room(folder: Path) -> None:
+    """Empty the folder of a stage that did not finish, but for the checkpoints that it may resume from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / manifest.FILE).unlink(missing_ok=True)  # first: from here on it is not done
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            if path.name != "checkpoints":
+                shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _environment(job: Job, threads: int) -> dict[str, str]:
+    count = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    return {
+        **count,
+        **os.environ,  # a thread count that the user chose wins
+        FOLDER_VARIABLE: str(job.folder),
+        UPSTREAM_VARIABLE: json.dumps({stage: str(folder) for stage, folder in job.upstream.items()}),
+        "CINELIB_ROOT": str(job.workbook.root),
+        "TQDM_DISABLE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the user's
+    }
+
+
+def _finish(job: Job, hashes: Hashes, started: float, kernel: Mapping[str, Any]) -> None:
+    upstream = {
+        stage: {
+            "id": folder.name,
+            "artefacts_sha256": (read_json(folder / manifest.FILE) or {})["artefacts_sha256"],
+        }
+        for stage, folder in job.upstream.items()
+    }
+    manifest.write(
+        job.folder,
+        stage=job.stage,
+        stage_id=job.identity.id,
+        parameters=job.params.model_dump(mode="json"),
+        identity=dict(job.identity.parts),
+        inputs=inputs.provenance(job.workbook.root, job.params, job.identity.parts["inputs"], hashes),
+        upstream=upstream,
+        seconds=round(time.time() - started, 2),
+        kernel=dict(kernel),
+    )
+    hashes.save()
+
+
+def _kept(job: Job, reason: str) -> StageFailed:
+    """Move the failed execution to where nothing will remove it, and say where that is."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    failed = job.workbook.runs / "failed"
+    failed.mkdir(parents=True, exist_ok=True)
+    target = failed / f"{job.folder.name}-{stamp}"
+    count = 1
+    while target.exists():
+        count += 1
+        target = failed / f"{job.folder.name}-{stamp}-{count}"
+    job.folder.rename(target)
+    write_json(target / "failure.json", {"stage": job.stage, "id": job.identity.id, "reason": reason})
+    return StageFailed(job.stage, reason, target)

@@ -1,0 +1,59 @@
+"""Files and folders that a stage reads and that no other stage made: footage, stills, checkpoints."""
+
+import ast
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cinelib.parameters import StageParameters
+from cinelib.runs.files import Hashes
+
+
+def input_kind(params: type[StageParameters] | StageParameters, name: str) -> str:
+    """ "folder", "model" or "" for a parameter that names no input."""
+    extra = type(params).model_fields if isinstance(params, StageParameters) else params.model_fields
+    marks = extra[name].json_schema_extra
+    return str(marks.get("input", "")) if isinstance(marks, dict) else ""
+
+
+def marked(root: Path, params: StageParameters) -> dict[str, Path]:
+    """Local paths among the parameters that name an input. A hub id is its own name; it has no local path."""
+    named = {name: getattr(params, name) for name in type(params).model_fields if input_kind(params, name)}
+    return {value: root / value for value in named.values() if value and (root / value).exists()}
+
+
+def named(root: Path, trees: Iterable[ast.AST]) -> dict[str, Path]:
+    """Paths under `data/` that the code names in full, so that data without a parameter counts too."""
+    constants = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    names = {
+        node.value for node in constants if isinstance(node.value, str) and node.value.startswith("data/")
+    }
+    return {name: root / name for name in sorted(names) if "\n" not in name and (root / name).exists()}
+
+
+def provenance(
+    root: Path, params: StageParameters, known: Mapping[str, str], hashes: Hashes
+) -> dict[str, Any]:
+    """For each input its content's hash; for a model its weights' hash and, from the hub, its revision."""
+    found: dict[str, Any] = {}
+    for name, value in known.items():
+        found[name] = {"sha256": value}
+    for name in type(params).model_fields:
+        value = getattr(params, name)
+        if input_kind(params, name) == "model" and value:
+            path = root / value
+            entry = found.setdefault(value, {})
+            if path.is_dir():
+                entry["weights_sha256"] = hashes.tree(path, lambda p: p.suffix == ".safetensors")
+            else:
+                entry["revision"] = hub_revision(value)
+    return found
+
+
+def hub_revision(repository: str) -> str | None:
+    """The commit of a model in the local hub cache, None when it is not there."""
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    reference = cache / f"models--{repository.replace('/', '--')}" / "refs" / "main"
+    return reference.read_text().strip() if reference.is_file() else None

@@ -1,0 +1,183 @@
+"""A plan carried out: stages in order, independent ones side by side, stopped cleanly by Ctrl-C."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cinelib.runs.execution import Job, StageFailed, ensure
+from cinelib.runs.files import Hashes, write_text
+from cinelib.runs.lock import Cancelled
+from cinelib.runs.plan import Plan
+from cinelib.runs.progress import Board
+
+RUN_FILE = "run.yaml"
+
+
+@dataclass
+class Outcome:
+    """What became of each stage: executed, reused, failed (with its error), or blocked by a failure."""
+
+    executed: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+    failed: dict[str, StageFailed] = field(default_factory=dict)
+    blocked: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every stage is valid now."""
+        return not self.failed and not self.blocked
+
+
+def default_jobs(cores: int | None = None) -> int:
+    """Stages at a time: two cores each, at most four; one where they would share an accelerator."""
+    if Path("/dev/nvidia0").exists():
+        return 1
+    return max(1, min(4, (cores or _cores()) // 2))
+
+
+def run(plan: Plan, hashes: Hashes, board: Board, jobs: int | None = None) -> Outcome:
+    """Execute what has to be executed, reuse the rest, and keep `run.yaml` up to date.
+
+    A failed stage blocks what needs it; everything else goes on.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM came; all kernels are stopped by then, finished stages stay.
+    """
+    jobs = jobs or default_jobs()
+    record(plan)
+    cancel = threading.Event()
+    with board, ThreadPoolExecutor(jobs) as pool, _signals():
+        try:
+            return _Schedule(plan, hashes, board, cancel, pool, jobs).run()
+        except BaseException:
+            cancel.set()
+            raise
+
+
+class _Schedule:
+    """Which stages may start, are running, and have ended."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        hashes: Hashes,
+        board: Board,
+        cancel: threading.Event,
+        pool: ThreadPoolExecutor,
+        jobs: int,
+    ) -> None:
+        self._plan, self._hashes, self._board, self._cancel, self._pool = plan, hashes, board, cancel, pool
+        self._jobs = jobs
+        self._waiting: dict[str, Job] = {step.job.stage: step.job for step in plan.steps}
+        self._running: dict[Future[bool], Job] = {}
+        self._finished: set[str] = set()
+        self._outcome = Outcome()
+
+    def run(self) -> Outcome:
+        """Until every stage has ended."""
+        while self._waiting or self._running:
+            self._block()
+            self._launch()
+            # The time-out lets Python's signal handler run between waits.
+            done, _ = wait(self._running, timeout=0.2, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._end(self._running.pop(future), future)
+        return self._outcome
+
+    def _launch(self) -> None:
+        for stage, job in list(self._waiting.items()):
+            alone = job.params.measures_time or any(
+                other.params.measures_time for other in self._running.values()
+            )
+            if len(self._running) >= self._jobs or (alone and self._running):
+                return
+            if all(needed in self._finished for needed in job.params.needs):
+                del self._waiting[stage]
+                future = self._pool.submit(
+                    ensure, job, self._hashes, self._board, self._threads(job), self._cancel
+                )
+                self._running[future] = job
+
+    def _threads(self, job: Job) -> int:
+        """Cores for one stage: all of them when nothing can run beside it."""
+        beside = [
+            other
+            for other in (*self._waiting.values(), *self._running.values())
+            if not other.params.measures_time
+        ]
+        share = 1 if job.params.measures_time else min(self._jobs, 1 + len(beside))
+        return max(1, _cores() // share)
+
+    def _end(self, job: Job, future: Future[bool]) -> None:
+        try:
+            executed = future.result()
+        except StageFailed as error:
+            self._outcome.failed[job.stage] = error
+            self._board.finish(job.stage, "failed")
+            return
+        except Cancelled:
+            raise KeyboardInterrupt from None
+        self._finished.add(job.stage)
+        (self._outcome.executed if executed else self._outcome.reused).append(job.stage)
+        self._board.finish(job.stage, "done" if executed else "reused")
+
+    def _block(self) -> None:
+        """Give up on what needs a failed stage."""
+        for stage, job in list(self._waiting.items()):
+            lost = {*self._outcome.failed, *self._outcome.blocked}
+            if lost & set(job.params.needs):
+                del self._waiting[stage]
+                self._outcome.blocked.append(stage)
+                self._board.finish(stage, "blocked")
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does. Only the main thread can have it so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def record(plan: Plan) -> Path:
+    """Write `run.yaml`: which stages, with which ids and parameters, this run is made of."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "name": plan.name,
+        "profile": plan.profile,
+        "stages": {
+            step.job.stage: {
+                "id": step.job.identity.id,
+                "folder": step.job.folder.relative_to(plan.workbook.runs).as_posix(),
+                "given": list(step.given),
+            }
+            for step in plan.steps
+        },
+    }
+    path = plan.folder / RUN_FILE
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+    return path
+
+
+def _cores() -> int:
+    """Cores that this process may use: containers and job schedulers give fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,194 @@
+"""Which stages with which parameters: what a user typed, made exact or refused before any kernel starts."""
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+
+from cinelib.parameters import ParameterError, StageParameters
+from cinelib.runs.inputs import input_kind
+from cinelib.runs.workbook import Workbook
+
+Overrides = dict[str, dict[str, Any]]
+
+_FILE_KEYS = ("profile", "name", "notebooks", "parameters")
+_FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+
+
+def find_stage(workbook: Workbook, text: str) -> str:
+    """The stage that `text` names: its number, its name, or the start of either part of its name.
+
+    Raises:
+        ParameterError: none or several; names the nearest or the candidates.
+    """
+    name = Path(text).stem if text.endswith(".ipynb") else text
+    if name in workbook.stages:
+        return name
+    number = name.zfill(2)
+    found = [
+        stage
+        for stage in workbook.stages
+        if stage.split("_", 1)[0] == number
+        or stage.startswith(name)
+        or stage.split("_", 1)[-1].startswith(name)
+    ]
+    if len(found) == 1 and name:
+        return found[0]
+    if len(found) > 1 and name:
+        raise ParameterError(f"{text!r} may be {' or '.join(found)}")
+    titles = {stage.split("_", 1)[-1]: stage for stage in workbook.stages}
+    near = get_close_matches(name, [*workbook.stages, *titles], n=1, cutoff=0.5)
+    hint = (
+        f"did you mean {titles.get(near[0], near[0])!r}?" if near else f"known: {', '.join(workbook.stages)}"
+    )
+    raise ParameterError(f"unknown notebook {text!r}; {hint}")
+
+
+def with_dependencies(workbook: Workbook, names: Sequence[str]) -> list[str]:
+    """The stages and all that they need, each after what it needs. No names: the whole workbook."""
+    ordered: list[str] = []
+
+    def visit(stage: str) -> None:
+        for needed in workbook.stages[stage].needs:
+            visit(needed)
+        if stage not in ordered:
+            ordered.append(stage)
+
+    for stage in names or workbook.stages:
+        visit(stage)
+    return sorted(ordered, key=list(workbook.stages).index)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """A YAML file of `profile`, `name`, `notebooks` and `parameters`.
+
+    Raises:
+        ParameterError: unreadable, not YAML, or a key that means nothing.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ParameterError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("parameters", {}), dict):
+        raise ParameterError(f"{path}: expected a mapping with {', '.join(_FILE_KEYS)}")
+    for key in content:
+        if key not in _FILE_KEYS:
+            near = get_close_matches(str(key), _FILE_KEYS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_FILE_KEYS)}"
+            raise ParameterError(f"{path}: unknown key {key!r}; {hint}")
+    return content
+
+
+def overrides_from_mapping(
+    workbook: Workbook, named: Sequence[str], parameters: Mapping[str, Any]
+) -> Overrides:
+    """`{stage: {name: value}}`, `{"stage.name": value}` and bare `{name: value}` as one mapping by stage."""
+    found: Overrides = {}
+    for key, value in parameters.items():
+        if isinstance(value, Mapping) and "." not in str(key):
+            stage = find_stage(workbook, str(key))
+            for name, part in value.items():
+                _check_name(workbook.stages[stage], str(name))
+                found.setdefault(stage, {})[str(name)] = _number(workbook.stages[stage], str(name), part)
+        else:
+            for stage, name in _targets(workbook, named, str(key)):
+                found.setdefault(stage, {})[name] = _number(workbook.stages[stage], name, value)
+    return found
+
+
+def overrides_from_options(workbook: Workbook, named: Sequence[str], options: Sequence[str]) -> Overrides:
+    """`-p stage.name=value` options; values are YAML, except that text stays text where text is wanted."""
+    found: Overrides = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals:
+            raise ParameterError(f"-p {option!r}: expected stage.name=value or name=value")
+        for stage, name in _targets(workbook, named, key.strip()):
+            found.setdefault(stage, {})[name] = parse(workbook.stages[stage], name, text.strip())
+    return found
+
+
+def parse(model: type[StageParameters], name: str, text: str) -> Any:
+    """`text` as the parameter's type wants it: a prompt of digits stays text, `1e-3` is a number."""
+    if _accepts_text(model, name) and not text.startswith(("'", '"')):
+        return text
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{name}={text}: not YAML: {' '.join(str(error).split())}") from None
+    return _number(model, name, value)
+
+
+def merge(*layers: Overrides) -> Overrides:
+    """Later layers win."""
+    merged: Overrides = {}
+    for layer in layers:
+        for stage, values in layer.items():
+            merged.setdefault(stage, {}).update(values)
+    return merged
+
+
+def _targets(workbook: Workbook, named: Sequence[str], key: str) -> list[tuple[str, str]]:
+    """(stage, parameter) that `key` names. A bare name means every named stage that has it."""
+    prefix, dot, name = key.rpartition(".")
+    if dot:
+        stage = find_stage(workbook, prefix)
+        _check_name(workbook.stages[stage], name)
+        return [(stage, name)]
+    candidates = list(named) or list(workbook.stages)
+    if name == "profile":
+        _check_name(workbook.stages[candidates[0]], name)
+    found = [(stage, name) for stage in candidates if name in workbook.stages[stage].model_fields]
+    if found:
+        return found
+    elsewhere = [stage for stage, model in workbook.stages.items() if name in model.model_fields]
+    if elsewhere:
+        raise ParameterError(f"{', '.join(candidates)} has no {name!r}; say {elsewhere[0]}.{name}=...")
+    known = {field: stage for stage in candidates for field in workbook.stages[stage].model_fields}
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {known[near[0]]}.{near[0]}?" if near else f"known: {', '.join(known)}"
+    raise ParameterError(f"unknown parameter {name!r}; {hint}")
+
+
+def _check_name(model: type[StageParameters], name: str) -> None:
+    if name == "profile":
+        raise ParameterError(
+            f"stage {model.stage}: choose a profile with --profile, it is one for the whole run"
+        )
+    if name not in model.model_fields:
+        near = get_close_matches(name, model.model_fields, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(model.model_fields)}"
+        raise ParameterError(f"stage {model.stage}: unknown parameter {name!r}; {hint}")
+
+
+def _accepts_text(model: type[StageParameters], name: str) -> bool:
+    annotation = model.model_fields[name].annotation
+    return annotation is str or (
+        get_origin(annotation) is not None and all(isinstance(choice, str) for choice in get_args(annotation))
+    )
+
+
+def _number(model: type[StageParameters], name: str, value: Any) -> Any:
+    """YAML 1.1 reads `1e-3` as text; where a float is wanted it is one."""
+    wants_float = name in model.model_fields and model.model_fields[name].annotation is float
+    if wants_float and isinstance(value, str) and _FLOAT.fullmatch(value):
+        return float(value)
+    return value
+
+
+def local_paths(workbook: Workbook, overrides: Overrides, here: Path) -> Overrides:
+    """Inputs typed relative to the shell's folder, made independent of it; the root is tried second."""
+    changed = {stage: dict(values) for stage, values in overrides.items()}
+    for stage, values in changed.items():
+        for name, value in values.items():
+            if isinstance(value, str) and value and input_kind(workbook.stages[stage], name):
+                path = (here / Path(value).expanduser()).resolve()
+                if path.exists():
+                    inside = path.is_relative_to(workbook.root.resolve())
+                    values[name] = str(path.relative_to(workbook.root.resolve()) if inside else path)
+    return changed

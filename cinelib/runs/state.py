@@ -1,0 +1,79 @@
+"""What became of a run, read from files alone: nothing that runs is asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cinelib.parameters import ParameterError
+from cinelib.runs import lock, manifest
+from cinelib.runs.files import read_json
+from cinelib.runs.pipeline import RUN_FILE
+from cinelib.runs.workbook import Workbook
+
+
+@dataclass(frozen=True)
+class StageState:
+    """One stage of a run. `manifest` is None unless it is done; `failure` is the newest failed attempt."""
+
+    name: str
+    state: str
+    folder: Path
+    given: tuple[str, ...]
+    manifest: Mapping[str, Any] | None
+    failure: Path | None
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run as its files tell it."""
+
+    name: str
+    profile: str
+    stages: tuple[StageState, ...]
+
+
+def names(workbook: Workbook) -> list[str]:
+    """Names of all runs, the newest last."""
+    files = sorted(workbook.runs.glob(f"*/{RUN_FILE}"), key=lambda path: path.stat().st_mtime)
+    return [path.parent.name for path in files if path.parent.name != "reference"]
+
+
+def load(workbook: Workbook, name: str) -> RunState:
+    """The run's stages and their states.
+
+    Raises:
+        ParameterError: no such run; names those that exist.
+    """
+    path = workbook.runs / name / RUN_FILE
+    if not path.is_file():
+        known = ", ".join(names(workbook)) or "none yet"
+        raise ParameterError(f"no run {name!r} in {workbook.runs}; known: {known}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        stages = tuple(_stage(workbook, stage, entry) for stage, entry in content["stages"].items())
+        return RunState(name, content["profile"], stages)
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ParameterError(
+            f"{path} is damaged ({type(error).__name__}); start the run again to mend it"
+        ) from None
+
+
+def _stage(workbook: Workbook, stage: str, entry: Mapping[str, Any]) -> StageState:
+    folder = workbook.runs / entry["folder"]
+    failures = sorted((workbook.runs / "failed").glob(f"{folder.name}-*"))
+    content = manifest.read(folder)
+    if content:
+        state = "done"
+    elif lock.is_held(workbook.lock(folder)):
+        state = "running"
+    elif failures:
+        state = "failed: " + (read_json(failures[-1] / "failure.json") or {}).get("reason", "unknown")
+    elif folder.exists():
+        state = f"to do ({manifest.problem(folder)})"
+    else:
+        state = "to do"
+    failure = failures[-1] if failures and not content else None
+    return StageState(stage, state, folder, tuple(entry.get("given", ())), content, failure)
