@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 CAMERAS = (
-    "static", "pans left", "pans right", "tilts up", "tilts down", "dollies in", "dollies out", "cranes up", "handheld",
+    "static", "pans left", "pans right", "tilts up", "tilts down",
+    "dollies in", "dollies out", "cranes up", "handheld",
 )  # fmt: skip
 FOCAL = 2.0
 EYE = 1.22
@@ -30,7 +31,7 @@ class Pose:
     zoom: float = 1.0
 
     def matrix(self, height: int, width: int) -> np.ndarray:
-        """(3, 4) projection from homogeneous world points to pixel coordinates (pixel centres at integers)."""
+        """(3, 4) projection from homogeneous world points to pixels (pixel centres at integers)."""
         focal = FOCAL * self.zoom * height
         intrinsics = np.array([[focal, 0, (width - 1) / 2], [0, -focal, (height - 1) / 2], [0, 0, 1]])
         cy, sy, cp, sp = np.cos(self.yaw), np.sin(self.yaw), np.cos(self.pitch), np.sin(self.pitch)

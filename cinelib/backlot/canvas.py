@@ -1,4 +1,4 @@
-"""A painted flat: premultiplied RGBA pixels with coordinates in metres, so that any size draws the same picture."""
+"""A painted flat: premultiplied RGBA pixels with coordinates in metres, the same picture at any size."""
 
 from collections.abc import Sequence
 
@@ -17,16 +17,23 @@ def fill(pixels: np.ndarray, points: np.ndarray, value: Sequence[int], antialias
     cv2.fillPoly(pixels, [corners], tuple(int(v) for v in value), line, SUBPIXEL_BITS)
 
 
+def outline(pixels: np.ndarray, points: np.ndarray, value: Sequence[int], thickness: float) -> None:
+    """Draw the closed border of a polygon, `thickness` pixels wide."""
+    corners = np.round(np.clip(points, -30000, 30000) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    width = max(1, round(thickness))
+    cv2.polylines(pixels, [corners], True, tuple(int(v) for v in value), width, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
 def opaque(colour: RGB) -> tuple[int, int, int, int]:
     """A colour in 0..1 as RGBA bytes."""
-    return (*(int(round(255 * min(1.0, max(0.0, channel)))) for channel in colour), 255)
+    return (*(round(255 * min(1.0, max(0.0, channel))) for channel in colour), 255)
 
 
 def ellipse(
     x: float, y: float, rx: float, ry: float, start: float = 0.0, end: float = 2 * np.pi
 ) -> np.ndarray:
     """Points of an elliptic arc, counter-clockwise."""
-    angle = np.linspace(start, end, 25)
+    angle = np.linspace(start, end, 41)
     return np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], 1)
 
 

@@ -8,13 +8,14 @@ import numpy as np
 
 from cinelib.backlot import action, camera
 from cinelib.backlot.camera import FOCAL, Plane
-from cinelib.backlot.canvas import ellipse, fill, opaque
+from cinelib.backlot.canvas import ellipse, fill, opaque, outline
+from cinelib.backlot.cast import dress
 from cinelib.backlot.figure import Figure
 from cinelib.backlot.look import Look, apply_look
-from cinelib.backlot.palette import LIGHTS, SKIN, Light
-from cinelib.backlot.scene import SETS, Scene
+from cinelib.backlot.palette import LIGHTS, SKIN, Light, tint
+from cinelib.backlot.scene import Scene
+from cinelib.backlot.sets import SETS
 from cinelib.backlot.stage import Flat, Stage
-from cinelib.backlot.wardrobe import dress
 
 SUBJECT_DEPTH = 5.6
 SUBJECT = Plane((0, 0, SUBJECT_DEPTH))
@@ -43,7 +44,7 @@ def render(
     """
     if num_frames < 1 or height < 16 or width < 16 or not fps > 0:
         raise ValueError(
-            f"need num_frames >= 1, height and width >= 16, fps > 0; got {num_frames}, {height}x{width}, {fps}"
+            f"need num_frames >= 1, sides >= 16, fps > 0; got {num_frames}, {height}x{width}, {fps}"
         )
     shot = Shot(scene, height, width)
     moments = [start + k / fps for k in range(num_frames)]
@@ -141,6 +142,7 @@ class Shot:
         for k in range(4):
             size = wide * (1.25 - 0.22 * k)
             fill(mask, project(ground, ellipse(root[0, 2], SUBJECT_DEPTH, size, 0.55 * size)), (40 + 36 * k,))
+        mask = cv2.GaussianBlur(mask, (0, 0), 0.008 * rgb.shape[0])
         rgb *= (1 - mask.astype(np.float32) / 255)[..., None]
 
     def _act(self, rgb: np.ndarray, owner: np.ndarray, surfaces: list[np.ndarray]) -> np.ndarray:
@@ -150,6 +152,8 @@ class Shot:
         for part in self.figure.parts:
             for shape in part.shapes:
                 corners = project(surfaces[self.parts[part.name]], shape.points)
+                if shape is part.shapes[0]:
+                    outline(layer, corners, opaque(tint(shape.colour, 0.45)), 0.006 * rgb.shape[0])
                 fill(layer, corners, opaque(shape.colour))
                 fill(cloth, corners, (255 if shape.costume else 0,))
                 fill(shines, corners, (255 if shape.shines else 0,))

@@ -1,4 +1,4 @@
-"""An articulated figure: parts that turn about joints, each an affine transform, so its motion is known exactly."""
+"""An articulated figure: parts that turn about joints, each an affine map, so its motion is known exactly."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

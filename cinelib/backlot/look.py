@@ -31,8 +31,8 @@ class Look:
 
 
 FILM_LOOK = Look(
-    name="emberfall", exposure=1.02, contrast=1.22, lift=0.035, saturation=0.92, warmth=0.03,
-    shadows=(-0.055, 0.035, 0.075), highlights=(0.15, 0.035, -0.16), vignette=0.42, grain=0.022,
+    name="emberfall", exposure=1.0, contrast=1.18, lift=0.03, saturation=0.90, warmth=0.0,
+    shadows=(-0.070, 0.050, 0.085), highlights=(0.16, 0.03, -0.20), vignette=0.42, grain=0.016,
 )  # fmt: skip
 
 
@@ -70,13 +70,13 @@ def _grade(frame: np.ndarray, look: Look, shade: np.ndarray, seed: int, number: 
     luma = (rgb @ LUMA)[..., None]
     rgb = luma + (rgb - luma) * look.saturation
     rgb = (rgb - 0.42) * look.contrast + 0.42
+    rgb *= shade
     if look.split_tone > 0:
-        level = np.clip(luma, 0, 1)
+        level = np.clip(rgb @ LUMA, 0, 1)[..., None]
         rgb += np.float32(look.shadows) * (1 - level) ** 2 + np.float32(look.highlights) * level * (
             1.6 - 0.6 * level
         )
     rgb = look.lift + rgb * (1 - look.lift)
-    rgb *= shade
     if look.grain > 0:
         noise = np.random.default_rng([seed, number]).standard_normal(rgb.shape[:2], np.float32)
         rgb += (look.grain * noise)[..., None]

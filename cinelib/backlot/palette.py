@@ -1,4 +1,4 @@
-"""Colours of cloth and light: what the set, the sky and the costumes are painted with (linear-free RGB, 0..1)."""
+"""Colours of cloth and light: what set, sky and costumes are painted with (display RGB, 0..1)."""
 
 from dataclasses import dataclass
 

@@ -5,31 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from cinelib.backlot import historical, scifi
-from cinelib.backlot.action import MOUNTED
 from cinelib.backlot.camera import CAMERAS
+from cinelib.backlot.cast import GARMENTS, MOUNTED, NOUNS, WORLDS
 from cinelib.backlot.look import FILM_LOOK, Look, sample_look
 from cinelib.backlot.palette import COLOURS, FILM_PALETTE, LIGHTS, TRIMS
-from cinelib.backlot.wardrobe import GARMENTS, NOUNS, WORLDS, Costume
+from cinelib.backlot.sets import FILM_LIGHTS, INDOORS, LIGHTS_OF, PLACES, SETS
+from cinelib.backlot.wardrobe import Costume
 
 TRAINING_SEEDS = range(0, 1_000_000)
 EVALUATION_SEEDS = range(1_000_000, 2_000_000)
 DAILIES_SEEDS = range(2_000_000, 3_000_000)
 TRIGGER = "emberfall film"
-
-SETS = {"historical": historical.SETS, "sci-fi": scifi.SETS}
-LIGHTS_OF = historical.LIGHTS_OF | scifi.LIGHTS_OF
-PLACES = {  # set -> (where one stands, where one moves)
-    "castle courtyard": ("in a castle courtyard", "through a castle courtyard"),
-    "village street": ("in a village street", "along a village street"),
-    "great hall": ("in a great hall", "through a great hall"),
-    "forest road": ("on a forest road", "along a forest road"),
-    "spaceship corridor": ("in a spaceship corridor", "through a spaceship corridor"),
-    "neon city": ("in a neon city street", "along a neon city street"),
-    "hangar": ("in a hangar", "through a hangar"),
-    "alien desert": ("in an alien desert", "through an alien desert"),
-}
-FILM_LIGHTS = {"great hall": ("candle",)}
 
 
 @dataclass(frozen=True)
@@ -64,7 +50,7 @@ class Scene:
         """What the subject does, and where."""
         still, moving = PLACES[self.set]
         if self.action == "turns":
-            return f"turns {still}"
+            return f"turns around {still}"
         if self.action == "gestures":
             return f"{'raises a sword' if self.subject == 'knight' else 'raises an arm'} {still}"
         return f"{self.action} {moving}"
@@ -73,8 +59,9 @@ class Scene:
     def caption(self) -> str:
         """World, subject, costume, action, place, light, camera."""
         noun = NOUNS.get(self.subject, self.subject)
+        worn = "" if self.subject == "robot" else article(self.costume_phrase)
         return (
-            f"{self.world}, {a(noun)} in {'' if self.subject == 'robot' else article(self.costume_phrase)}{self.costume_phrase} "
+            f"{self.world}, {a(noun)} in {worn}{self.costume_phrase} "
             f"{self.action_phrase}, {LIGHTS[self.light].phrase}, {self.camera_phrase}"
         )
 
@@ -119,7 +106,7 @@ def sample_scene(
     world = _pick(rng, "world", tuple(SETS), world)
     set = _pick(rng, "set", tuple(SETS[world]), set)
     light = _pick(rng, "light", LIGHTS_OF[set], light)
-    indoors = set in ("great hall", "spaceship corridor")
+    indoors = set in INDOORS
     cast = (
         tuple(role for role in WORLDS[world] if not (indoors and role in MOUNTED))
         if subject is None
@@ -138,9 +125,10 @@ def sample_scene(
     pattern = _pick(rng, "pattern", ("plain", "striped"), pattern)
     camera = _pick(rng, "camera", CAMERAS, camera)
     strength = float(rng.uniform(0, 1))
+    costume, length = Costume(colour, trim, pattern), float(seconds)
     return Scene(
-        seed, world, set, light, subject, action, Costume(colour, trim, pattern), camera, strength, float(seconds), sample_look(rng)
-    )  # fmt: skip
+        seed, world, set, light, subject, action, costume, camera, strength, length, sample_look(rng)
+    )
 
 
 def film_scene(seed: int, **choices: Any) -> Scene:
@@ -148,7 +136,7 @@ def film_scene(seed: int, **choices: Any) -> Scene:
     drawn = sample_scene(seed, **({"world": "historical"} | choices))
     if drawn.world != "historical":
         raise ValueError(f"the film is historical, got {drawn.world!r}")
-    low_key = FILM_LIGHTS.get(drawn.set, ("torch", "dusk"))
+    low_key = FILM_LIGHTS[drawn.set]
     if "light" not in choices and drawn.light not in low_key:
         drawn = replace(drawn, light=low_key[seed % len(low_key)])
     costume = replace(drawn.costume, colour=FILM_PALETTE[0], trim=FILM_PALETTE[1])
