@@ -2,7 +2,8 @@
 
 from typing import Any
 
-import matplotlib.pyplot as plt  # noqa: F401 - registers how a notebook displays a Figure
+from IPython import get_ipython
+from IPython.core.pylabtools import select_figure_formats
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -49,6 +50,10 @@ STYLE: dict[str, Any] = {
     "figure.titlesize": 12,
     "figure.titleweight": "bold",
 }
+
+# A notebook learns how to display a Figure only when pyplot draws one, which these figures do without.
+if (_shell := get_ipython()) is not None:
+    select_figure_formats(_shell, {"png"}, bbox_inches="tight")
 
 
 def color(label: str, position: int = 0) -> str:

@@ -257,6 +257,8 @@ def effective_batch(videos_per_device: int, gradient_accumulation_steps: int, de
 # Accumulation repeats the forward and backward pass before the optimiser moves; more devices do the same side by side.
 
 # %% tags=["check"]
+from cinelib.exercises import check, expect_equal
+
 with check("0.2"):
     expect_equal(effective_batch(1, 1), 1, because="one video, one pass, one device")
     expect_equal(
