@@ -97,7 +97,8 @@ def _caption(
 
 
 def _remark(caption: Caption) -> str:
-    return "" if caption.text else "no caption found: the trigger phrase stands alone"
+    silent = "the captioner answered with nothing" if caption.origin else "no caption found"
+    return "" if caption.text else f"{silent}: the trigger phrase stands alone"
 
 
 def _row(
