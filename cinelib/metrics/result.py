@@ -1,0 +1,58 @@
+"""What a metric returns: the number and everything that one must know to trust or repeat it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """A named number with its interval, sample size and provenance.
+
+    `name` carries the extractor in brackets unless the published network computed it. `versions` holds the
+    packages that the number depends on.
+
+    Raises:
+        ValueError: the value is not finite, n < 1, or the interval is out of order.
+    """
+
+    name: str
+    value: float
+    n: int
+    interval: tuple[float, float] | None = None
+    unit: str = ""
+    extractor: str = "none"
+    weights_sha256: str = ""
+    preprocessing: str = ""
+    extra: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=lambda: _versions())
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"{self.name} is {self.value}, not a finite number")
+        if self.n < 1:
+            raise ValueError(f"{self.name} needs n >= 1, got {self.n}")
+        if self.interval is not None and not self.interval[0] <= self.interval[1]:
+            raise ValueError(f"{self.name} has the interval {self.interval}, out of order")
+
+    def __str__(self) -> str:
+        span = f" [{self.interval[0]:.4g}, {self.interval[1]:.4g}]" if self.interval else ""
+        return f"{self.name} = {self.value:.4g}{span} {self.unit}".rstrip() + f" (n = {self.n})"
+
+    def as_metric(self) -> dict[str, Any]:
+        """The mapping that `Stage.save_metrics` takes for this number."""
+        entry: dict[str, Any] = {"value": self.value, "n": self.n, "extractor": self.extractor}
+        if self.interval is not None:
+            entry["interval"] = list(self.interval)
+        optional = {
+            "unit": self.unit,
+            "weights_sha256": self.weights_sha256,
+            "preprocessing": self.preprocessing,
+        }
+        return {**entry, **{key: text for key, text in optional.items() if text}, **self.extra}
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("cinelib", "torch", "opencv-python-headless", "numpy")}

@@ -1,0 +1,141 @@
+"""Paired comparisons that a sceptic accepts: bootstrap intervals, exact permutation tests, Holm.
+
+The unit is always the clip pair: same prompt, first frame and seed in both arms.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+_EXACT = 16  # 2^16 sign patterns take milliseconds; more pairs are sampled
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Mean paired difference b - a with its interval and p-value; `p_holm` after `holm` was applied."""
+
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    n: int
+    p_holm: float | None = None
+
+    @property
+    def surely_positive(self) -> bool:
+        """The interval and the corrected p-value both say that b is above a."""
+        return self.interval[0] > 0 and (self.p if self.p_holm is None else self.p_holm) < 0.05
+
+    @property
+    def surely_negative(self) -> bool:
+        """The interval and the corrected p-value both say that b is below a."""
+        return self.interval[1] < 0 and (self.p if self.p_holm is None else self.p_holm) < 0.05
+
+
+def bootstrap_interval(
+    values: np.ndarray,
+    statistic: Callable[[np.ndarray], float] = np.mean,
+    level: float = 0.95,
+    repeats: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of `statistic` over rows of `values`, resampled with replacement.
+
+    Raises:
+        ValueError: fewer than 2 values, NaN, or a level outside (0, 1).
+    """
+    values = _checked(values, "values")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    rng = np.random.default_rng(seed)
+    draws = [statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(repeats)]
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Interval for the mean by bootstrap-t; the percentile bootstrap is too narrow at n = 8 (88 % for 95 %).
+
+    Resampled means are studentised by their own standard error (Efron & Tibshirani 1993, ch. 12). Equal
+    values give an interval of width 0.
+    """
+    values = _checked(values, "values")
+    n, mean = len(values), float(np.mean(values))
+    error = float(np.std(values, ddof=1)) / np.sqrt(n)
+    if error == 0:
+        return mean, mean
+    rng = np.random.default_rng(0)
+    draws = values[rng.integers(0, n, (4000, n))]
+    errors = draws.std(axis=1, ddof=1) / np.sqrt(n)
+    # A resample of one repeated value has no error of its own; it says nothing about t.
+    useful = errors > 1e-12
+    t = (draws.mean(axis=1)[useful] - mean) / errors[useful]
+    low, high = np.quantile(t, [(1 - level) / 2, (1 + level) / 2])
+    return mean - float(high) * error, mean - float(low) * error
+
+
+def sign_flip_test(differences: np.ndarray, repeats: int = 20_000, seed: int = 0) -> float:
+    """Two-sided p-value that paired differences are symmetric about 0.
+
+    Exact over all 2^n sign patterns up to n = 16, else a Monte Carlo p-value that counts the observed
+    pattern (so it is never 0).
+    """
+    differences = _checked(differences, "differences")
+    n, observed = len(differences), abs(np.sum(differences))
+    # Ties must count as extreme whatever order the sum was taken in.
+    reach = observed * (1 - 1e-12) - 1e-15
+    if n <= _EXACT:
+        patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+        return float(np.mean(np.abs((1 - 2 * patterns) @ differences) >= reach))
+    rng = np.random.default_rng(seed)
+    signs = rng.choice([-1, 1], (repeats, n))
+    return float((1 + np.sum(np.abs(signs @ differences) >= reach)) / (repeats + 1))
+
+
+def smallest_p(n: int) -> float:
+    """The smallest p-value that an exact two-sided sign-flip test of n pairs can give: 2 / 2^n."""
+    return 2.0 ** (1 - n)
+
+
+def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
+    """Paired difference b - a. Raises ValueError when the arms are not paired or hold NaN."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape:
+        raise ValueError(f"arms must be paired, got shapes {a.shape} and {b.shape}")
+    differences = _checked(b - a, "differences")
+    return Comparison(
+        difference=float(differences.mean()),
+        interval=mean_interval(differences),
+        p=sign_flip_test(differences),
+        n=len(differences),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values, in the order given (Holm 1979)."""
+    p = np.asarray(p_values, float)
+    if p.ndim != 1 or ((p < 0) | (p > 1) | ~np.isfinite(p)).any():
+        raise ValueError(f"p-values must lie in [0, 1], got {list(p_values)}")
+    order = np.argsort(p, kind="stable")
+    adjusted = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    result = np.empty_like(p)
+    result[order] = np.minimum(adjusted, 1)
+    return result.tolist()
+
+
+def corrected(comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
+    """The same comparisons with `p_holm` over the whole family."""
+    adjusted = holm([comparison.p for comparison in comparisons.values()])
+    pairs = zip(comparisons.items(), adjusted, strict=True)
+    return {name: replace(comparison, p_holm=p) for (name, comparison), p in pairs}
+
+
+def _checked(values: np.ndarray, name: str) -> np.ndarray:
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        raise ValueError(f"{name} must hold at least 2 values, got {len(values)}")
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{name} hold NaN or infinity at {np.flatnonzero(~np.isfinite(values))[:10].tolist()}"
+        )
+    return values
