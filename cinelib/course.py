@@ -25,6 +25,7 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 GROUP = ("hint", "check", "wrong")  # the cells that belong to the exercise above them
 TAGS = {"parameters", "context", "exercise", "quiz", *GROUP}
 BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
+_REGION = re.compile(rf"^([ \t]*){BEGIN}\n(?:.*\n)*?[ \t]*{END}$", re.MULTILINE)
 STUB = "raise NotImplementedError  # your turn"
 Variant = Literal["stub", "solution", "wrong"]
 
@@ -80,22 +81,10 @@ def stub_of(solution: str) -> str:
         CourseError: markers missing or unbalanced, or a region outside a function (a `raise` there
             would stop a whole unattended run instead of one check).
     """
-    kept, indent = [], None
-    for line in solution.splitlines():
-        marker = line.strip()
-        if marker == BEGIN and indent is None:
-            indent = line[: len(line) - len(line.lstrip())]
-            kept.append(indent + STUB)
-        elif marker == END and indent is not None:
-            indent = None
-        elif marker in (BEGIN, END):
-            raise CourseError(f"unbalanced marker {marker!r}")
-        elif indent is None:
-            kept.append(line)
-    if indent is not None:
-        raise CourseError(f"{BEGIN!r} without {END!r}")
-    stub = "\n".join(kept)
-    if STUB not in stub:
+    stub, regions = _REGION.subn(rf"\1{STUB}", solution)
+    if BEGIN in stub or END in stub:
+        raise CourseError(f"unbalanced {BEGIN!r} and {END!r}")
+    if not regions:
         raise CourseError(f"no region between {BEGIN!r} and {END!r}")
     functions = [node for node in ast.walk(ast.parse(stub)) if isinstance(node, ast.FunctionDef)]
     inside = {number for node in functions for number in range(node.lineno + 1, (node.end_lineno or 0) + 1)}

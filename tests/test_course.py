@@ -124,7 +124,7 @@ def test_drift_is_seen_in_both_directions(source):
         ('# %% tags=["check"]', "# %%", "needs one 'check' cell"),
         ('# %% tags=["wrong"]', '# %%\nx = 1\n\n# %% tags=["wrong"]', "needs one 'wrong' cell"),
         ('check("7.1")', "check(name)", "must say"),
-        ("    # END SOLUTION\n", "", "without"),
+        ("    # END SOLUTION\n", "", "unbalanced"),
         ("    # BEGIN SOLUTION\n", "", "unbalanced"),
     ],
 )

@@ -1,6 +1,7 @@
 """Pictures, players and sliders: what a reader gets, with and without a front end."""
 
 import base64
+import dataclasses
 import io
 import re
 
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cinelib import show
+from cinelib.geometry import WAN_14B, Geometry
 from cinelib.show.pictures import as_clip, as_frame
 from cinelib.show.plots import pareto
 from cinelib.video import read_video, write_video
@@ -153,6 +155,17 @@ def test_intervals_draw_each_estimate_inside_its_interval():
         show.intervals([("base", 0.5, 0.1, 0.2)])
     with pytest.raises(ValueError, match="at least one row"):
         show.intervals([])
+
+
+def test_pipeline_states_the_shapes_of_both_models(clip):
+    film = Geometry(WAN_14B, 720, 1280, 81)
+    figure = show.pipeline({"480p": dataclasses.replace(film, height=480, width=832), "720p": film}, clip[0])
+    for ax, expected in zip(figure.axes, (("32,760 × 5,120", 1), ("75,600 × 5,120", 1)), strict=True):
+        texts = [text.get_text() for text in ax.texts]
+        assert (expected[0], texts.count(expected[0])) == expected
+        assert any("40 layers, 16.4 billion weights" in text for text in texts)
+        assert len(ax.images) == 1
+    assert pixels(figure).std() > 0
 
 
 def test_arms_keep_their_colour():

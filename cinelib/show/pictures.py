@@ -63,6 +63,14 @@ def _draw(axes: Axes, frame: np.ndarray, upscale: Upscale) -> None:
         spine.set_visible(False)
 
 
+def _tiles(rows: int, columns: int, size: tuple[float, float], title: str) -> tuple[Figure, list[Axes]]:
+    figure, axes = new_figure(rows, columns, size, title)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+    return figure, axes
+
+
 def _border(axes: Axes, colour: str) -> None:
     for spine in axes.spines.values():
         spine.set(visible=True, edgecolor=colour, linewidth=2.5)
@@ -96,7 +104,7 @@ def contact_sheet(
     aspect = float(np.median([frame.shape[0] / frame.shape[1] for frame in frames]))
     lines = max((text.count("\n") + 1 for text in titles), default=0)
     size = (tile * columns, rows * (tile * aspect + 0.17 * lines + 0.06) + (0.35 if title else 0))
-    figure, axes = new_figure(rows, columns, size, title)
+    figure, axes = _tiles(rows, columns, size, title)
     for index, ax in enumerate(axes):
         if index >= len(frames):
             ax.set_axis_off()
@@ -147,7 +155,7 @@ def filmstrip(
     chosen = sorted(set(_sample(length, n)) | set(marks or {}))
     rows = 1 if flow is None else 2
     size = (tile * len(chosen), rows * (tile * height / width + 0.06) + 0.22 + (0.35 if title else 0))
-    figure, axes = new_figure(rows, len(chosen), size, title)
+    figure, axes = _tiles(rows, len(chosen), size, title)
     for column, index in enumerate(chosen):
         label = f"{index / fps:.2f} s" if fps else f"frame {index}"
         _draw(axes[column], clip[index], upscale)
@@ -193,7 +201,7 @@ def before_after(
     chosen = _sample(min(len(clip) for clip in clips), n)
     aspect = clips[0].shape[1] / clips[0].shape[2]
     size = (tile * len(chosen) + 1.1, len(clips) * (tile * aspect + 0.05) + 0.2 + (0.35 if title else 0))
-    figure, axes = new_figure(len(clips), len(chosen), size, title)
+    figure, axes = _tiles(len(clips), len(chosen), size, title)
     for row, (clip, label) in enumerate(zip(clips, labels, strict=True)):
         for column, index in enumerate(chosen):
             _draw(axes[row * len(chosen) + column], clip[index], upscale)
