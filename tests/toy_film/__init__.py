@@ -3,10 +3,9 @@
 `make(root)` writes it; `python -m toy_film run ...` in that folder is the `cinelib` command on it.
 """
 
+import json
 import shutil
 from pathlib import Path
-
-import nbformat
 
 from cinelib.profiles import Requirements
 from cinelib.runs.workbook import Workbook
@@ -24,7 +23,11 @@ stage = open_stage(params)
 """
 
 CODE = {
-    Sound: ["import os, time", "(stage.folder / 'sound.txt').write_text('la')", "stage.log(f'pid {os.getpid()}')"],
+    Sound: [
+        "import os, time",
+        "(stage.folder / 'sound.txt').write_text('la')",
+        "stage.log(f'pid {os.getpid()}')",
+    ],
     Cut: [
         "from pathlib import Path\nfrom toy_film.paint import colour",
         "takes = sorted(Path(params.footage).iterdir())",
@@ -64,12 +67,26 @@ def opened(root: Path) -> Workbook:
 def write_notebook(workbook: Workbook, model: type, code: list[str], close: bool = True) -> Path:
     """One notebook: parameters, the opening, `code` a cell each, and `stage.close()`."""
     lines = [f"{name} = {field.default!r}" for name, field in model.model_fields.items()]
-    parameters = nbformat.v4.new_code_cell("\n".join(lines), metadata={"tags": ["parameters"]})
     cells = [OPENING.format(model=model.__name__), *code, *(["stage.close()"] if close else [])]
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_markdown_cell(f"# {model.stage}"), parameters, *map(nbformat.v4.new_code_cell, cells)],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-    )
+    title = {"cell_type": "markdown", "metadata": {}, "source": f"# {model.stage}\n\nA *toy* of <one> cell."}
+    notebook = {
+        "cells": [title, _code("\n".join(lines), ["parameters"]), *(_code(cell, []) for cell in cells)],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    for number, cell in enumerate(notebook["cells"]):
+        cell["id"] = f"cell-{number}"
     path = workbook.notebook(model.stage)
-    nbformat.write(notebook, path)
+    path.write_text(json.dumps(notebook))
     return path
+
+
+def _code(source: str, tags: list[str]) -> dict:
+    return {
+        "cell_type": "code",
+        "metadata": {"tags": tags},
+        "source": source,
+        "outputs": [],
+        "execution_count": None,
+    }
