@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 WEIGHTS = "pytorch_lora_weights.safetensors"  # the name that diffusers and the Hub look for
+METADATA = "lora_adapter_metadata"  # the entry in it that diffusers reads rank and alpha from
 
 _ATTENTION = r"\.(?:to_q|to_k|to_v|to_out\.0|add_k_proj|add_v_proj)"
 TARGETS: dict[str, str] = {
@@ -158,11 +159,8 @@ def save(
     weights = {f"transformer.{key}": value.detach().cpu().contiguous() for key, value in weights.items()}
     config = transformer.peft_config[name].to_dict()
     packed = {f"transformer.{key}": _plain(value) for key, value in config.items()}
-    metadata = {
-        "format": "pt",
-        "lora_adapter_metadata": json.dumps(packed, sort_keys=True),
-        "cinelib": json.dumps(asdict(card), sort_keys=True),
-    }
+    # One entry only: safetensors writes several in random order, and equal runs should give equal files.
+    metadata = {METADATA: json.dumps({**packed, "cinelib": asdict(card)}, sort_keys=True)}
     path = Path(folder) / WEIGHTS
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -191,9 +189,10 @@ def read_card(folder: str | Path) -> AdapterCard:
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
-    if "cinelib" not in metadata:
+    card = json.loads(metadata.get(METADATA, "{}")).get("cinelib")
+    if card is None:
         raise ValueError(f"{path} carries no cinelib card; load it with pipe.load_lora_weights")
-    return AdapterCard(**json.loads(metadata["cinelib"]))
+    return AdapterCard(**card)
 
 
 def load(pipe: WanImageToVideoPipeline, folder: str | Path, name: str = "style") -> AdapterCard:

@@ -58,6 +58,7 @@ def load_pipeline(
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     _check_layout(str(model))
     dtypes = {"transformer": dtype, "text_encoder": dtype, "default": torch.float32}
+    _silence_progress_bars()
     pipe = FirstLastPipeline.from_pretrained(str(model), dtype=dtypes, **dict.fromkeys(without))
     if flow_shift is not None:
         pipe.scheduler = UniPCMultistepScheduler.from_config(pipe.scheduler.config, flow_shift=flow_shift)
@@ -69,6 +70,15 @@ def default_device() -> torch.device:
     """The accelerator if there is one, else the CPU."""
     found = torch.accelerator.current_accelerator(check_available=True)
     return found or torch.device("cpu")
+
+
+def _silence_progress_bars() -> None:
+    """A bar a component for models that load in a second would drown a notebook's log."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
 
 
 def _check_layout(model: str) -> None:

@@ -1,0 +1,63 @@
+"""Colour grades that make a film's frame look ungraded: what lets an image-to-video LoRA learn a look.
+
+An I2V model copies the look of its first frame. If the first frame of every training clip already
+carries the film's look, the LoRA has nothing to explain. So the conditioning frame is given a random
+plain grade and only the clip to be reached keeps the film's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Mean and standard deviation of each CIELAB channel (L*, a*, b*) of the first frame."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def measure(frame: np.ndarray) -> Grade:
+    """The grade of a frame (H, W, 3) uint8 RGB."""
+    lab = _to_lab(frame[None]).reshape(-1, 3)
+    return Grade(*(tuple(round(float(x), 3) for x in values) for values in (lab.mean(0), lab.std(0))))
+
+
+def draw(seed: int, *key: int) -> Grade:
+    """A random plain grade, drawn from `seed` and `key`: the spread of ungraded day, dusk and lamp light."""
+    rng = np.random.default_rng([seed, *key])
+    mean = (rng.uniform(20, 52), rng.normal(5, 9), rng.normal(8, 9))
+    std = (rng.uniform(11, 21), *rng.uniform(7, 20, 2))
+    return Grade(*(tuple(round(float(x), 3) for x in values) for values in (mean, std)))
+
+
+def apply(frames: np.ndarray, grade: Grade) -> np.ndarray:
+    """Frames (T, H, W, 3) uint8 RGB recoloured so that the first one has `grade`.
+
+    Reinhard et al. 2001, colour transfer between images, in CIELAB. The same map is used for all frames,
+    so that a clip's changes of light stay.
+
+    Raises:
+        ValueError: not uint8 RGB frames.
+    """
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        raise ValueError(f"frames must be uint8 (T, H, W, 3), got {frames.dtype} {frames.shape}")
+    lab = _to_lab(frames)
+    first = lab[0].reshape(-1, 3)
+    # A floor: a nearly grey frame must not have its noise blown up into colour.
+    scale = np.asarray(grade.std) / np.maximum(first.std(0), (4.0, 2.0, 2.0))
+    return _to_rgb((lab - first.mean(0)) * np.minimum(scale, 4.0) + np.asarray(grade.mean))
+
+
+def _to_lab(frames: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return np.stack([cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for frame in frames])
+
+
+def _to_rgb(lab: np.ndarray) -> np.ndarray:
+    import cv2
+
+    rgb = np.stack([cv2.cvtColor(frame.astype(np.float32), cv2.COLOR_LAB2RGB) for frame in lab])
+    return (rgb.clip(0, 1) * 255).round().astype(np.uint8)

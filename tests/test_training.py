@@ -1,0 +1,462 @@
+"""Cache, examples and the training loop, on the smoke checkpoint and tiny backlot clips."""
+
+import dataclasses
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import style_dataset
+import torch
+
+from cinelib import cache, examples, flow_matching, grading, lora, training, wan
+from cinelib.dataset import VideoFolder
+from cinelib.flow_matching import Recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = str(ROOT / "data" / "smoke-wan")
+CARD = lora.AdapterCard(rank=2, alpha=4.0, targets="attn2")
+ENCODING = examples.Encoding(32, 48, 9, 16, variants=2, trigger="emberfall film, ")
+RECIPE = Recipe(
+    learning_rate=1e-2,
+    max_train_steps=6,
+    precision="fp32",
+    validation_every=3,
+    checkpoint_every=2,
+    log_every=100,
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return style_dataset.write(tmp_path_factory.mktemp("data") / "set")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def encoded(dataset, store):
+    encoders = examples.Encoders(MODEL, device="cpu")
+    box = cache.Cache(store)
+    found = examples.encode_clips(VideoFolder.open(dataset), ENCODING, encoders, box)
+    return found, examples.encode_text("", encoders, box)
+
+
+@pytest.fixture
+def transformer():
+    pipe = wan.load_pipeline(MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))
+    lora.add(pipe.transformer, CARD)
+    return pipe.transformer
+
+
+def quiet(_line):
+    pass
+
+
+def fit(transformer, encoded, folder, recipe=RECIPE, **more):
+    found, null = encoded
+    return training.train(transformer, found[1:], found[:1], null, recipe, folder, log=quiet, **more)
+
+
+def weights(transformer):
+    return {name: value.detach().clone() for name, value in lora.parameters(transformer).items()}
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+# --- cache -----------------------------------------------------------------------------------------
+
+
+def encode(dataset, store, encoding=ENCODING):
+    encoders, box = examples.Encoders(MODEL, device="cpu"), cache.Cache(store)
+    return examples.encode_clips(VideoFolder.open(dataset), encoding, encoders, box), box.report, encoders
+
+
+def test_a_second_encoding_reuses_all_and_loads_nothing(dataset, store, encoded):
+    found, report, encoders = encode(dataset, store)
+    assert found == encoded[0]
+    assert not report.encoded and report.reused == {"latents": 4, "condition": 12, "text": 4}
+    assert encoders._pipe is None
+
+
+@pytest.mark.parametrize(
+    "change, kinds",
+    [
+        ({"trigger": "another, "}, {"text"}),
+        ({"num_frames": 5}, {"latents", "condition"}),
+        ({"variants": 3}, {"condition"}),
+        ({"seed": 1}, {"condition"}),
+    ],
+)
+def test_what_changes_is_encoded_anew_and_nothing_else(dataset, store, encoded, change, kinds):
+    _, report, _ = encode(dataset, store, dataclasses.replace(ENCODING, **change))
+    assert set(report.encoded) == kinds
+
+
+def test_other_weights_have_other_entries(dataset, store, encoded, tmp_path):
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(MODEL, other)
+    vae = wan.load_pipeline(other, device="cpu", without=("transformer",)).vae
+    with torch.no_grad():
+        vae.encoder.conv_in.bias.add_(0.1)
+    vae.save_pretrained(other / "vae")
+    encoders, box = examples.Encoders(str(other), device="cpu"), cache.Cache(store)
+    found = examples.encode_clips(VideoFolder.open(dataset), ENCODING, encoders, box)
+    assert box.report.encoded["latents"] == 4 and box.report.reused["text"] == 4
+    assert found[0].latents != encoded[0][0].latents
+
+
+def test_a_damaged_or_swapped_entry_is_made_again(dataset, store, encoded):
+    a, b = encoded[0][0].latents, encoded[0][1].latents
+    good = cache.read(a)["latents"].clone()  # the tensor is mapped from the file
+    a.write_bytes(a.read_bytes()[:-40])
+    assert len(encode(dataset, store)[1].replaced) == 1
+    assert torch.equal(cache.read(a)["latents"], good)
+    kept = a.read_bytes()
+    a.write_bytes(b.read_bytes())
+    assert "made from something else" in encode(dataset, store)[1].replaced[0]
+    assert a.read_bytes() == kept
+
+
+def test_an_entry_that_is_not_finite_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="NaN"):
+        cache.Cache(tmp_path).entry("latents", {"k": 1}, lambda: {"x": torch.tensor([float("nan")])})
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_refused_clips_are_named_and_the_others_kept(dataset, store, encoded, tmp_path):
+    import shutil
+
+    broken = tmp_path / "set"
+    shutil.copytree(dataset, broken)
+    (broken / "clips" / "01.mp4").write_bytes(b"not a video")
+    found, report, _ = encode(broken, store)
+    assert [name for name, _ in report.refused] == ["clips/01.mp4"] and len(found) == 3
+    with pytest.raises(ValueError, match="training is at 24"):
+        encode(dataset, store, dataclasses.replace(ENCODING, fps=24))
+    with pytest.raises(ValueError, match="is 32x48, training is at 64x48"):
+        encode(dataset, store, dataclasses.replace(ENCODING, height=64))
+
+
+def test_entries_hold_what_the_encoders_make(dataset, encoded):
+    pipe = wan.load_pipeline(MODEL, device="cpu", without=("transformer",))
+    clip = VideoFolder.open(dataset)[0]
+    batch = examples.read_batch(encoded[0][:1], 0)
+    pixels = wan.to_pixels(clip.frames())
+    assert torch.equal(batch.latents, wan.encode_video(pipe.vae, pixels))
+    assert torch.equal(batch.condition, wan.condition(pipe.vae, pixels[:, :, 0], 9, pixels[:, :, -1]))
+    assert torch.equal(batch.prompt_embeds, wan.encode_text(pipe, clip.text).float())
+    regraded = examples.read_batch(encoded[0][:1], 1)
+    assert batch.image_embeds.shape[1] == 2 * regraded.image_embeds.shape[1]
+    assert torch.equal(regraded.latents, batch.latents)
+    assert not torch.equal(regraded.condition[:, 4:], batch.condition[:, 4:])
+
+
+def test_scrambled_examples_differ_in_caption_and_look(dataset, store, encoded):
+    control, _, _ = encode(dataset, store, dataclasses.replace(ENCODING, scramble=True))
+    for ours, theirs in zip(encoded[0], control, strict=True):
+        assert ours.prompt != theirs.prompt and ours.latents != theirs.latents
+        assert ours.conditions[1:] == theirs.conditions[1:]
+    assert {e.prompt for e in encoded[0]} == {e.prompt for e in control}
+
+
+def test_regrading_gives_the_first_frame_the_grade_and_keeps_the_rest_in_step():
+    frames = np.stack([np.full((8, 8, 3), value, np.uint8) for value in (90, 100)])
+    frames[:, ::2] += 40
+    grade = grading.Grade((45.0, 3.0, -4.0), (8.0, 2.0, 2.0))
+    found = grading.measure(grading.apply(frames, grade)[0])
+    np.testing.assert_allclose(found.mean, grade.mean, atol=0.5)
+    assert found.std[0] == pytest.approx(8.0, abs=0.5)
+    own = grading.measure(frames[0])
+    again = grading.apply(frames, dataclasses.replace(own, std=(own.std[0], 4.0, 4.0)))
+    assert np.abs(again.astype(int) - frames).max() <= 3
+
+
+# --- the loss and the draws ------------------------------------------------------------------------
+
+
+class Constant(torch.nn.Module):
+    """Predicts a constant velocity and notes what it was shown."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value, self.seen = value, {}
+
+    def forward(self, hidden_states, **rest):
+        self.seen = {"hidden_states": hidden_states, **rest}
+        return (torch.full_like(hidden_states[:, :16], self.value),)
+
+
+def make_batch(latents):
+    b, _, t, h, w = latents.shape
+    condition = torch.full((b, 20, t, h, w), 7.0)
+    return examples.Batch(("x",) * b, latents, condition, torch.zeros(b, 512, 4), torch.zeros(b, 3, 4))
+
+
+def test_loss_against_the_formula():
+    latents, noise = torch.full((2, 16, 1, 2, 2), 3.0), torch.full((2, 16, 1, 2, 2), 5.0)
+    model, sigma = Constant(1.5), torch.tensor([0.25, 1.0])
+    loss = flow_matching.flow_matching_loss(model, make_batch(latents), sigma, noise)
+    torch.testing.assert_close(loss, torch.full((2,), (1.5 - (5.0 - 3.0)) ** 2))
+    shown = model.seen["hidden_states"]
+    assert shown.shape == (2, 36, 1, 2, 2)
+    torch.testing.assert_close(shown[:, 0, 0, 0, 0], torch.tensor([0.75 * 3 + 0.25 * 5, 5.0]))
+    assert (shown[:, 16:] == 7).all()
+    torch.testing.assert_close(model.seen["timestep"], torch.tensor([250.0, 1000.0]))
+
+
+def test_noise_levels_follow_their_distribution():
+    def levels(**how):
+        return torch.cat(
+            [flow_matching.sample_sigma(torch.Generator().manual_seed(k), **how) for k in range(4000)]
+        )
+
+    uniform = levels()
+    assert uniform.min() > 0 and uniform.max() < 1
+    assert uniform.mean() == pytest.approx(0.5, abs=0.02) and uniform.std() == pytest.approx(
+        12**-0.5, abs=0.02
+    )
+    logit = torch.logit(levels(sampling="logit_normal"))
+    assert logit.mean() == pytest.approx(0, abs=0.06) and logit.std() == pytest.approx(1, abs=0.05)
+    # the shift is monotone, so it moves the median as it moves 0.5: 3*.5/(1+2*.5) = .75
+    assert levels(shift=3.0).median() == pytest.approx(0.75, abs=0.03)
+    with pytest.raises(ValueError, match="known are"):
+        levels(sampling="cosmap")
+
+
+def test_each_epoch_visits_each_clip_once_in_its_own_order(encoded):
+    found, _ = encoded
+    order = [flow_matching.draw(RECIPE, k, found).index for k in range(12 * len(found))]
+    epochs = np.reshape(order, (12, len(found)))
+    assert (np.sort(epochs, axis=1) == np.arange(len(found))).all()
+    assert len({tuple(epoch) for epoch in epochs}) > 3
+
+
+def test_shares_of_dropped_captions_and_filmed_conditions(encoded):
+    found, _ = encoded
+    recipe = dataclasses.replace(RECIPE, caption_dropout=0.2, as_filmed=0.3)
+    draws = [flow_matching.draw(recipe, k, found) for k in range(2000)]
+    assert np.mean([d.drop_caption for d in draws]) == pytest.approx(0.2, abs=0.03)
+    assert np.mean([d.condition == 0 for d in draws]) == pytest.approx(0.3, abs=0.04)
+    assert {d.condition for d in draws} == {0, 1, 2}
+
+
+def test_validation_is_the_same_number_every_time_and_needs_no_order(transformer, encoded):
+    found, _ = encoded
+    first = flow_matching.validate(transformer, found[:2])
+    torch.manual_seed(99)
+    assert flow_matching.validate(transformer, found[:2]) == first
+    assert first["loss"] == pytest.approx(np.mean([first[f"{s:g}"] for s in flow_matching.VALIDATION_SIGMAS]))
+
+
+# --- the loop --------------------------------------------------------------------------------------
+
+
+def test_training_changes_the_adapter_only_and_lowers_the_training_loss(transformer, encoded, tmp_path):
+    frozen = {n: p.detach().clone() for n, p in transformer.named_parameters() if "lora_" not in n}
+    before = weights(transformer)
+    one = (encoded[0][:1], encoded[1])
+    recipe = dataclasses.replace(RECIPE, max_train_steps=60, caption_dropout=0.0, validation_every=30)
+    start = flow_matching.validate(transformer, one[0])["loss"]
+    history = training.train(transformer, one[0], one[0], one[1], recipe, tmp_path, log=quiet)
+    assert not same(before, weights(transformer))
+    assert all(torch.equal(p, frozen[n]) for n, p in transformer.named_parameters() if n in frozen)
+    assert history.validation[0]["loss"] == start
+    assert history.validation[-1]["loss"] < start
+    assert history.step == 60 and len(history.train) == 60
+
+
+def test_the_learning_rate_warms_up_and_falls_as_a_cosine(transformer, encoded, tmp_path):
+    recipe = dataclasses.replace(RECIPE, max_train_steps=20, warmup_ratio=0.2, validation_every=100)
+    rates = [row["learning_rate"] for row in fit(transformer, encoded, tmp_path, recipe).train]
+    expected = [1e-2 * k / 4 for k in range(1, 5)]
+    expected += [1e-2 * 0.5 * (1 + math.cos(math.pi * k / 16)) for k in range(1, 17)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_accumulation_equals_one_larger_batch(encoded, tmp_path):
+    """The source's contradiction: 1 clip x 4 accumulated is an effective batch of 4, not of 2."""
+    results = []
+    for size, times in ((1, 4), (4, 1), (1, 2)):
+        pipe = wan.load_pipeline(MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))
+        lora.add(pipe.transformer, CARD)
+        recipe = dataclasses.replace(
+            RECIPE, max_train_steps=2, train_batch_size=size, gradient_accumulation_steps=times, as_filmed=0.0
+        )
+        one_variant = [dataclasses.replace(e, conditions=e.conditions[:2]) for e in encoded[0]]
+        fit(pipe.transformer, (one_variant, encoded[1]), tmp_path / f"{size}{times}", recipe)
+        results.append(weights(pipe.transformer))
+    for name in results[0]:
+        torch.testing.assert_close(results[0][name], results[1][name], rtol=1e-4, atol=1e-5)
+    assert not all(torch.allclose(results[0][n], results[2][n], rtol=1e-4, atol=1e-5) for n in results[0])
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 5])
+def test_resuming_is_bit_identical(transformer, encoded, tmp_path, stop_at):
+    def stop(step, _total):
+        if step == stop_at:
+            raise Interrupted
+
+    start = weights(transformer)
+    recipe = dataclasses.replace(RECIPE, patience=50)
+    whole = fit(transformer, encoded, tmp_path / "whole", recipe)
+    expected = weights(transformer)
+    for name, parameter in lora.parameters(transformer).items():
+        parameter.data.copy_(start[name])
+    with pytest.raises(Interrupted):
+        fit(transformer, encoded, tmp_path / "cut", recipe, progress=stop)
+    for name, parameter in lora.parameters(transformer).items():
+        parameter.data.copy_(start[name])  # a new process starts from the fresh adapter
+    torch.manual_seed(123)
+    history = fit(transformer, encoded, tmp_path / "cut", recipe)
+    assert same(expected, weights(transformer))
+    assert [row["loss"] for row in history.train] == [row["loss"] for row in whole.train]
+    assert [row["loss"] for row in history.validation] == [row["loss"] for row in whole.validation]
+    assert history.resumed_at == ([] if stop_at == 1 else [stop_at // 2 * 2])
+
+
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(transformer, encoded, tmp_path):
+    start, lines = weights(transformer), []
+    fit(transformer, encoded, tmp_path)
+    expected = weights(transformer)
+    newest = sorted(tmp_path.glob("step-*.pt"))
+    assert [path.name for path in newest] == ["step-00000004.pt", "step-00000006.pt"]
+    newest[-1].write_bytes(newest[-1].read_bytes()[:-200])
+    for name, parameter in lora.parameters(transformer).items():
+        parameter.data.copy_(start[name])
+    found, null = encoded
+    history = training.train(transformer, found[1:], found[:1], null, RECIPE, tmp_path, log=lines.append)
+    assert "skipped the damaged checkpoint step-00000006.pt" in lines[0]
+    assert history.resumed_at == [4] and same(expected, weights(transformer))
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": 1e-3}, {"seed": 1}, {"max_train_steps": 8}])
+def test_checkpoints_of_another_training_are_refused(transformer, encoded, tmp_path, change):
+    start = weights(transformer)
+    fit(transformer, encoded, tmp_path)
+    for name, parameter in lora.parameters(transformer).items():
+        parameter.data.copy_(start[name])
+    with pytest.raises(ValueError, match=next(iter(change))):
+        fit(transformer, encoded, tmp_path, dataclasses.replace(RECIPE, **change))
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(transformer, encoded, tmp_path):
+    calls = []
+
+    def poisoned(model, batch, sigma, noise):
+        loss = flow_matching.flow_matching_loss(model, batch, sigma, noise)
+        calls.append(batch.names[0])
+        return loss * float("nan") if len(calls) == 7 else loss  # the first micro-batch of step 4
+
+    recipe = dataclasses.replace(RECIPE, validation_every=100, checkpoint_every=100)
+    found, null = encoded
+    with pytest.raises(training.TrainingDiverged, match="step 4: the loss is nan on clips/") as error:
+        training.train(transformer, found, (), null, recipe, tmp_path, loss=poisoned, log=quiet)
+    assert calls[6] in str(error.value)
+    state = torch.load(tmp_path / "step-00000003.pt", weights_only=True)
+    assert same(state["weights"], weights(transformer))
+    assert all(torch.isfinite(value).all() for value in state["weights"].values())
+
+
+def test_early_stopping_keeps_the_best_weights_and_says_why(transformer, encoded, tmp_path):
+    def uphill(*args):
+        loss = flow_matching.flow_matching_loss(*args)
+        return -loss if torch.is_grad_enabled() else loss  # training makes the held-out loss worse
+
+    start = weights(transformer)
+    recipe = dataclasses.replace(RECIPE, max_train_steps=40, validation_every=2, patience=3, warmup_ratio=0.5)
+    history = fit(transformer, encoded, tmp_path, recipe, loss=uphill)
+    losses = [row["loss"] for row in history.validation]
+    assert losses[-1] > losses[0] == min(losses)
+    assert history.step == 6 and "step 0" in history.stopped and "3 validations" in history.stopped
+    assert same(start, weights(transformer))
+
+
+def test_a_full_disk_leaves_nothing_half_written(transformer, encoded, tmp_path, monkeypatch):
+    def full(*_args, **_more):
+        raise OSError(28, "No space left on device")
+
+    fit(transformer, encoded, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(torch, "save", full)
+    from cinelib.checkpoints import Checkpoints
+
+    with pytest.raises(OSError, match="No space"):
+        Checkpoints(tmp_path, {}).save(7, {})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_clips_of_different_lengths_cannot_share_a_batch(encoded):
+    a, b = encoded[0][0], dataclasses.replace(encoded[0][1], num_frames=5)
+    with pytest.raises(ValueError, match="equally long"):
+        examples.read_batch([a, b], 0)
+
+
+def test_an_empty_dataset_is_refused(transformer, encoded, tmp_path):
+    with pytest.raises(ValueError, match="no examples"):
+        training.train(transformer, [], [], encoded[1], RECIPE, tmp_path, log=quiet)
+
+
+def test_gradient_checkpointing_and_bf16_run_and_agree(encoded, tmp_path):
+    results = {}
+    for name, change in {"plain": {}, "checkpointing": {"gradient_checkpointing": True}}.items():
+        pipe = wan.load_pipeline(MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))
+        lora.add(pipe.transformer, CARD)
+        fit(pipe.transformer, encoded, tmp_path / name, dataclasses.replace(RECIPE, **change))
+        results[name] = weights(pipe.transformer)
+        assert pipe.transformer.is_gradient_checkpointing == bool(change)
+    for name in results["plain"]:
+        torch.testing.assert_close(results["plain"][name], results["checkpointing"][name])
+
+
+KILLED = """
+    import sys, os, signal
+    from pathlib import Path
+    sys.path.insert(0, {tests!r})
+    import torch
+    torch.set_num_threads(1)
+    import test_training as t
+    from cinelib import cache, examples, lora, training, wan
+    encoders, box = examples.Encoders(t.MODEL, device="cpu"), cache.Cache({store!r})
+    found = examples.encode_clips(t.VideoFolder.open({dataset!r}), t.ENCODING, encoders, box)
+    pipe = wan.load_pipeline(t.MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))
+    lora.add(pipe.transformer, t.CARD)
+    def kill(step, total):
+        if step == {kill_at}:
+            os.kill(os.getpid(), signal.SIGKILL)
+    t.fit(pipe.transformer, (found, examples.encode_text("", encoders, box)), Path({folder!r}), progress=kill)
+    lora.save({out!r}, pipe.transformer, t.CARD)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_continues_bit_identically(dataset, store, encoded, tmp_path):
+    def process(folder, kill_at):
+        values = {"tests": str(ROOT / "tests"), "store": str(store), "dataset": str(dataset)}
+        code = textwrap.dedent(KILLED).format(
+            **values, kill_at=kill_at, folder=str(tmp_path / folder), out=str(tmp_path / f"{folder}-out")
+        )
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment).returncode
+
+    assert process("whole", 0) == 0
+    assert process("cut", 5) == -signal.SIGKILL
+    assert process("cut", 0) == 0
+    a, b = (tmp_path / name / lora.WEIGHTS for name in ("whole-out", "cut-out"))
+    assert a.read_bytes() == b.read_bytes()
