@@ -52,6 +52,26 @@ print(f"cinelib {cinelib.__version__}, Python {platform.python_version()}, torch
 print(f"device: {device}; memory: {psutil.virtual_memory().total / 2**30:.0f} GiB; profile: {params.profile}")
 
 # %% [markdown]
+# ## Can this machine run it?
+#
+# `cinelib doctor` looks at what a run at this profile needs and says how to mend what is missing. The same checks:
+
+# %%
+from cinelib.doctor import examine
+from cinelib.runs.workbook import Workbook
+
+checks = examine(Workbook(stage.root), params.profile)
+for item in checks:
+    print(
+        f"[{'OK' if item.ok else 'FAIL'}] {item.name}: {item.found}"
+        + ("" if item.ok else f"\n       fix: {item.fix}")
+    )
+ready = all(item.ok for item in checks)
+print(
+    f"\nprofile {params.profile}: {'ready' if ready else 'not ready; mend the lines above, or choose another profile'}"
+)
+
+# %% [markdown]
 # ## The map
 #
 # Each notebook is one stage. Arrows are files: a stage reads what earlier ones wrote, and nothing else.
@@ -100,11 +120,13 @@ assert transformer_parameters(WAN_14B["transformer"]) == 16_394_878_784  # the p
 # %%
 from cinelib import show
 
+still = sorted((stage.root / "data/storyboard").glob("*.jpg"))[0]  # a scene that no model here was trained on
 figure = show.pipeline(
     {
         f"this profile ({params.profile}): {params.num_frames} frames of {params.height} × {params.width}": clip,
         "Wan2.1 I2V-14B: 81 frames of 720 × 1280": film,
     },
+    first_frame=still,
     title="From one frame to a clip: every array and its shape",
 )
 stage.save_figure(figure, "signature")
@@ -200,14 +222,44 @@ print(
 )
 
 # %% [markdown]
-# ## The source's 18 claims
+# ### And the whole workbook?
 #
-# The source checked its own claims by retrieval and gave each a confidence between 0 and 1. It calls four verified. Its *highest* confidence is 0.22.
+# Somebody ran it before you: `data/reference.json` holds the times of the committed reference run and how fast its machine multiplied matrices. Scaling by
+# the two rates gives a first guess, no more: decoding, drawing and importing do not follow matrix products.
 
 # %%
 import pandas as pd
 from IPython.display import display
 
+from cinelib.reference import read_index
+
+index = read_index(stage.root)
+if index is None:
+    print("no reference run has been committed yet")
+else:
+    plan = pd.DataFrame(
+        {
+            "seconds there": [round(entry["seconds"]) for entry in index["stages"].values()],
+            "guess for here": [
+                round(entry["seconds"] * index["matmul_rate"] / rate) for entry in index["stages"].values()
+            ],
+            "peak memory, GiB": [
+                round(entry["peak_rss_bytes"] / 2**30, 1) for entry in index["stages"].values()
+            ],
+        },
+        index=list(index["stages"]),
+    )
+    print(
+        f"reference: profile {index['profile']} on {index['machine']['processor']}, {index['machine']['cores']} cores"
+    )
+    display(plan)
+
+# %% [markdown]
+# ## The source's 18 claims
+#
+# The source checked its own claims by retrieval and gave each a confidence between 0 and 1. It calls four verified. Its *highest* confidence is 0.22.
+
+# %%
 from cinelib.claims import read_claims
 
 claims = read_claims()
