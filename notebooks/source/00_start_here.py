@@ -371,7 +371,7 @@ chart = show.curves(
 chart
 
 # %% [markdown]
-# So the number is possible for *some* setting, only not for the one that the source describes. A number without its conditions is no result; every time in
+# So the number is possible for *some* setting, only not for a five-second 720p clip in the usual 40 steps. A number without its conditions is no result; every time in
 # this workbook comes with size, frames, steps, device and the file that it was recorded in.
 
 # %% [markdown]
