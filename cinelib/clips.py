@@ -41,6 +41,22 @@ def cut(decision: Decision, child: Child, height: int, width: int, fps: float) -
     )
 
 
+def poster(decision: Decision, child: Child, width: int = 192) -> np.ndarray:
+    """The middle frame of a decision's span, whole, bars included: (H, width, 3) uint8; grey without one."""
+    take = decision.take
+    if take is None:
+        return np.full((round(width * 9 / 16), width, 3), 225, np.uint8)
+    source = take.source
+    middle = int(np.abs(source.times - (decision.start + decision.end) / 2).argmin())
+    middle = min(max(middle, take.first), take.last - 1)
+    height = max(2, round(width * source.height / (source.width * source.pixel_aspect)))
+    whole = (0, 0, source.width, source.height)
+    (frame,) = child.call(
+        decoding.clip, str(source.path), [middle], whole, height, width, decoder=source.decoder
+    )
+    return frame
+
+
 def write_dataset(
     folder: str | Path,
     decisions: Sequence[Decision],
