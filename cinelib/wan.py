@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanImageToVideoPipeline
+from diffusers.utils.torch_utils import get_module_execution_device
 from PIL import Image
 
 TEXT_TOKENS = 512  # Wan's attention processor takes exactly the last 512 tokens as text
@@ -131,7 +132,7 @@ def encode_video(vae: AutoencoderKLWan, pixels: torch.Tensor) -> torch.Tensor:
         raise ValueError(
             f"pixels (B, 3, T, H, W) need T = 4k+1 and H, W multiples of 8, got {tuple(pixels.shape)}"
         )
-    latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().float()
+    latents = vae.encode(pixels.to(get_module_execution_device(vae), vae.dtype)).latent_dist.mode().float()
     mean, inverse_std = _latent_stats(vae, latents)
     return (latents - mean) * inverse_std
 
@@ -139,7 +140,7 @@ def encode_video(vae: AutoencoderKLWan, pixels: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def decode_video(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
     """Pixels (B, 3, T, H, W) in [-1, 1], float32, of normalised `latents` (B, 16, t, h, w)."""
-    latents = latents.to(vae.device, vae.dtype)
+    latents = latents.to(get_module_execution_device(vae), vae.dtype)
     mean, inverse_std = _latent_stats(vae, latents)
     return vae.decode(latents / inverse_std + mean, return_dict=False)[0].float()
 
@@ -178,7 +179,7 @@ def encode_image(pipe: WanImageToVideoPipeline, images: Sequence[Image.Image]) -
     For first-and-last-frame conditioning join two of them along the sequence: `torch.cat([a, b], dim=1)`.
     """
     images = list(images)
-    tokens = WanImageToVideoPipeline.encode_image(pipe, images, pipe.image_encoder.device)
+    tokens = WanImageToVideoPipeline.encode_image(pipe, images)
     assert len(tokens) == len(images)
     return tokens
 
@@ -191,7 +192,7 @@ def encode_text(pipe: WanImageToVideoPipeline, texts: str | Sequence[str]) -> to
         texts,
         do_classifier_free_guidance=False,
         max_sequence_length=TEXT_TOKENS,
-        device=pipe.text_encoder.device,
+        device=pipe._execution_device,
     )[0]
 
 

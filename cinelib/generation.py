@@ -1,0 +1,228 @@
+"""From neutral stills to a styled sequence: keyframes first, then the frames between them.
+
+1. `style_keyframes`: each still of a scene starts a short clip under the LoRA; its first frame, now in
+   the film's look, is the keyframe.
+2. `expand`: the frames from one keyframe to the next, with both ends given to the model.
+3. `sequence`: all segments of a scene joined; the frame that two segments share appears once.
+
+A segment depends on its two keyframes, the prompt and a generator of its own. So segments can be
+computed in any order or in several processes, and come out the same.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from cinelib import wan
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene of a storyboard: a prompt and its stills in time order, `interval` seconds apart."""
+
+    name: str
+    world: str
+    camera: str
+    text: str
+    stills: tuple[Path, ...]
+    interval: float
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How clips are sampled; `seed` and a clip's key decide its noise on any device."""
+
+    height: int
+    width: int
+    num_frames: int
+    num_inference_steps: int = 12
+    guidance_scale: float = 3.0
+    seed: int = 0
+
+
+def read_storyboard(folder: str | Path) -> list[Scene]:
+    """The scenes of a storyboard's `metadata.jsonl`.
+
+    A row has `file_name`, `scene`, `index`, `seconds`, `world`, `camera` and `text`.
+
+    Raises:
+        FileNotFoundError, ValueError: no metadata, a still missing or outside the folder, a scene with
+            fewer than two stills or stills at uneven times.
+    """
+    folder = Path(folder)
+    metadata = folder / "metadata.jsonl"
+    if not metadata.is_file():
+        raise FileNotFoundError(f"{folder} is no storyboard: it has no metadata.jsonl")
+    rows: dict[str, list[dict]] = {}
+    for line in filter(str.strip, metadata.read_text("utf-8").splitlines()):
+        row = json.loads(line)
+        path = folder / row["file_name"]
+        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+            raise ValueError(f"{metadata}: there is no {row['file_name']!r} in the folder")
+        rows.setdefault(row["scene"], []).append(row)
+    if not rows:
+        raise ValueError(f"{metadata} lists no stills")
+    return [_scene(folder, name, sorted(found, key=lambda row: row["index"])) for name, found in rows.items()]
+
+
+def _scene(folder: Path, name: str, rows: Sequence[dict]) -> Scene:
+    steps = {round(b["seconds"] - a["seconds"], 3) for a, b in pairwise(rows)}
+    if len(steps) != 1 or min(steps) <= 0:
+        raise ValueError(f"scene {name!r} needs two or more stills, evenly spaced in time; steps: {steps}")
+    first = rows[0]
+    stills = tuple(folder / row["file_name"] for row in rows)
+    return Scene(name, first["world"], first["camera"], first["text"], stills, steps.pop())
+
+
+def open_still(path: str | Path, height: int, width: int) -> Image.Image:
+    """A still at the model's size: scaled to cover it, the rest cropped around the centre."""
+    with Image.open(path) as image:
+        return ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+
+
+def segment_frames(scene: Scene, fps: int, limit: int) -> int:
+    """Frames from one still to the next, both included: more or fewer would change the speed of time.
+
+    Raises:
+        ValueError: not 4k+1, or more than `limit`, what the model makes at once.
+    """
+    frames = round(scene.interval * fps) + 1
+    if frames % 4 != 1 or frames > limit:
+        raise ValueError(
+            f"stills of {scene.name!r} are {scene.interval:g} s apart, {frames} frames at {fps} a second; "
+            f"a segment has 4k+1 frames and at most num_frames, here {limit}"
+        )
+    return frames
+
+
+def generator(seed: int, *key: str | int) -> torch.Generator:
+    """A CPU generator that depends on seed and key only: the same noise on every device."""
+    digest = hashlib.sha256(json.dumps([seed, *key]).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") % 2**63)
+
+
+@torch.no_grad()
+def generate(
+    pipe: wan.FirstLastPipeline,
+    first: Image.Image,
+    prompt: str,
+    sampling: Sampling,
+    key: Sequence[str | int] = (),
+    last: Image.Image | None = None,
+) -> np.ndarray:
+    """One clip (T, H, W, 3) uint8 that starts from `first` and, if given, arrives at `last`.
+
+    Raises:
+        ValueError: an image that is not (width, height) of `sampling`: resize it first, so that VAE and
+            image encoder see the same picture.
+    """
+    for image in filter(None, (first, last)):
+        if image.size != (sampling.width, sampling.height):
+            raise ValueError(
+                f"an image is {image.size[1]}x{image.size[0]}, clips are "
+                f"{sampling.height}x{sampling.width}; open it with open_still"
+            )
+    pixels = pipe(
+        image=first,
+        last_image=last,
+        prompt=prompt,
+        negative_prompt="",
+        height=sampling.height,
+        width=sampling.width,
+        num_frames=sampling.num_frames,
+        num_inference_steps=sampling.num_inference_steps,
+        guidance_scale=sampling.guidance_scale,
+        generator=generator(sampling.seed, *key),
+        output_type="pt",
+    ).frames  # (1, T, 3, H, W) in [0, 1]
+    return wan.to_frames(pixels.transpose(1, 2) * 2 - 1)
+
+
+def style_keyframes(
+    pipe: wan.FirstLastPipeline, scene: Scene, sampling: Sampling, trigger: str = ""
+) -> list[np.ndarray]:
+    """Each still of the scene in the adapter's look, as frames (H, W, 3) uint8.
+
+    All stills of a scene share their noise, so that what the LoRA makes up stays alike between them.
+    """
+    frames = []
+    for path in scene.stills:
+        still = open_still(path, sampling.height, sampling.width)
+        clip = generate(pipe, still, trigger + scene.text, sampling, (scene.name, "keyframe"))
+        frames.append(clip[0])
+    return frames
+
+
+def expand(
+    pipe: wan.FirstLastPipeline,
+    first: np.ndarray,
+    last: np.ndarray,
+    prompt: str,
+    sampling: Sampling,
+    key: Sequence[str | int],
+) -> np.ndarray:
+    """The segment (T, H, W, 3) from keyframe `first` to keyframe `last`, both (H, W, 3) uint8."""
+    ends = [Image.fromarray(frame) for frame in (first, last)]
+    return generate(pipe, ends[0], prompt, sampling, key, last=ends[1])
+
+
+def sequence(
+    pipe: wan.FirstLastPipeline,
+    scene: Scene,
+    keyframes: Sequence[np.ndarray],
+    sampling: Sampling,
+    trigger: str = "",
+) -> np.ndarray:
+    """All segments of a scene, joined: ((K - 1)(T - 1) + 1, H, W, 3) for K keyframes.
+
+    Raises:
+        ValueError: fewer than two keyframes.
+    """
+    if len(keyframes) < 2:
+        raise ValueError(f"a sequence needs two keyframes or more, got {len(keyframes)}")
+    segments = [
+        expand(pipe, a, b, trigger + scene.text, sampling, (scene.name, "segment", number))
+        for number, (a, b) in enumerate(pairwise(keyframes))
+    ]
+    return join(segments)
+
+
+def join(segments: Sequence[np.ndarray]) -> np.ndarray:
+    """Segments one after the other; the frame that neighbours share is taken from the earlier one."""
+    return np.concatenate([segments[0], *(segment[1:] for segment in segments[1:])])
+
+
+def dissolve(keyframes: Sequence[np.ndarray], num_frames: int) -> np.ndarray:
+    """The naive baseline: each keyframe cross-fades into the next, `num_frames` a segment, ends included."""
+    share = np.linspace(0, 1, num_frames)[:, None, None, None]
+    fades = [(1 - share) * a + share * b for a, b in pairwise(np.asarray(keyframes, np.float32))]
+    return join([np.round(fade).astype(np.uint8) for fade in fades])
+
+
+def seams(frames: np.ndarray, segment_frames: int) -> np.ndarray:
+    """How each keyframe between two segments jumps, against the steps around it: 1 is no seam.
+
+    The change from the frame before the keyframe to the one after it, over twice the median change
+    between neighbours in those two segments; for steady motion that is 1. Shape: (segments - 1,).
+
+    Raises:
+        ValueError: the clip is not a whole number of segments.
+    """
+    step = segment_frames - 1
+    if step < 2 or (len(frames) - 1) % step:
+        raise ValueError(f"{len(frames)} frames are not segments of {segment_frames} that share their ends")
+    values = frames.astype(np.float32)
+    change = np.abs(np.diff(values, axis=0)).mean(axis=(1, 2, 3))  # (T - 1,)
+    found = []
+    for at in range(step, len(frames) - 1, step):
+        nearby = np.delete(change[at - step : at + step], [step - 1, step])
+        around = change[at - 1] + change[at]
+        found.append(around / max(2 * float(np.median(nearby)), 1e-6))
+    return np.array(found)
