@@ -136,12 +136,48 @@ class StyleStage(_VideoShape):
     needs: ClassVar[tuple[str, ...]] = ("01_data_preparation",)
 
     model: ModelPath = "data/nano-wan"
+    storyboard: FolderPath = Field(
+        "data/storyboard", description="folder of neutral stills to try the look on"
+    )
+    trigger: str = Field("emberfall film", description="phrase that opens every caption, empty for none")
     rank: int = Field(8, ge=1, le=512, description="LoRA rank r")
     lora_alpha: float = Field(16.0, gt=0, description="LoRA alpha; the update is scaled by alpha/r")
+    use_rslora: bool = Field(False, description="scale the update by alpha/sqrt(r) instead")
+    targets: str = Field(
+        "attn2", min_length=1, description="attn2, attn1, attn1+attn2, any of them with +ffn, or a pattern"
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1, description="peak learning rate of AdamW")
+    warmup_ratio: float = Field(0.05, ge=0, lt=1, description="share of the steps that warm up")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="weight decay of AdamW")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     max_train_steps: int = Field(200, ge=1, description="optimiser steps")
+    control_steps: int = Field(100, ge=1, description="optimiser steps of the negative control")
+    train_batch_size: int = Field(1, ge=1, le=256, description="clips of one forward pass")
     gradient_accumulation_steps: int = Field(2, ge=1, le=1024, description="batches per optimiser step")
-    precision: Literal["fp32", "bf16"] = Field("bf16", description="autocast precision")
+    timestep_sampling: Literal["uniform", "logit_normal"] = Field(
+        "uniform", description="how noise levels are drawn"
+    )
+    timestep_shift: float = Field(1.0, gt=0, le=20, description="moves the drawn noise levels towards noise")
+    caption_dropout: float = Field(0.1, ge=0, lt=1, description="share of samples trained without a caption")
+    conditioning_variants: int = Field(2, ge=1, le=16, description="re-graded first frames of each clip")
+    as_filmed: float = Field(
+        0.25, ge=0, le=1, description="share of samples that see first and last frame as filmed"
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="autocast precision")
+    gradient_checkpointing: bool = Field(False, description="recompute activations to save memory")
+    validation_clips: int = Field(4, ge=1, le=1000, description="clips held out of training")
+    validation_every: int = Field(20, ge=1, description="steps between two held-out losses")
+    patience: int = Field(
+        0, ge=0, description="held-out losses without a new best before stopping, 0 for never"
+    )
+    checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints")
+    sample_scenes: int = Field(4, ge=1, le=1000, description="storyboard scenes to try the look on")
+    num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
+    guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
+    flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")
+    cache: str = Field(
+        "papermill_runs/cache", min_length=1, description="folder of latents, embeddings and checkpoints"
+    )
 
 
 class MotionStage(_VideoShape):
@@ -151,9 +187,18 @@ class MotionStage(_VideoShape):
     needs: ClassVar[tuple[str, ...]] = ("02_style_stage",)
 
     model: ModelPath = "data/nano-wan"
+    storyboard: FolderPath = Field("data/storyboard", description="folder of neutral stills to start from")
+    trigger: str = Field("emberfall film", description="phrase that opens every prompt, empty for none")
+    max_scenes: int = Field(4, ge=1, le=1000, description="storyboard scenes, taken from all worlds in turn")
+    keyframe_frames: int = Field(
+        17, ge=1, le=257, description="frames of the clip that a keyframe opens, 4k+1"
+    )
+    lora_scale: float = Field(1.0, ge=0, le=4, description="strength of the LoRA")
     num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
     flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")
+
+    _keyframes = field_validator("keyframe_frames")(_frames_are_4k_plus_1)
 
 
 class InferenceAcceleration(_VideoShape):

@@ -30,7 +30,14 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "num_inference_steps": 2,
         },
         "01_data_preparation": {"max_clips": 4},
-        "02_style_stage": {"max_train_steps": 4},
+        "02_style_stage": {
+            "max_train_steps": 4,
+            "control_steps": 2,
+            "validation_clips": 1,
+            "validation_every": 2,
+            "sample_scenes": 2,
+        },
+        "03_motion_stage": {"num_frames": 17, "keyframe_frames": 5, "max_scenes": 2},
     },
     "a100": {
         _EVERY: {
@@ -42,7 +49,18 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "guidance_scale": 5.0,
             "flow_shift": 5.0,
         },
-        "02_style_stage": {"learning_rate": 3e-5, "max_train_steps": 4000},
+        "02_style_stage": {
+            "learning_rate": 3e-5,
+            "max_train_steps": 4000,
+            "control_steps": 500,
+            "gradient_accumulation_steps": 4,
+            "precision": "bf16",
+            "gradient_checkpointing": True,
+            "validation_every": 200,
+            "checkpoint_every": 200,
+            "patience": 5,
+            "sample_scenes": 2,
+        },
     },
 }
 
