@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from transformers import (
         CLIPImageProcessor,
         CLIPModel,
+        CLIPTokenizer,
         CLIPVisionConfig,
         CLIPVisionModel,
         UMT5EncoderModel,
@@ -71,7 +72,7 @@ SMOKE = Size(
     ffn_dim=32,
     text_dim=16,
     text_layers=1,
-    vocabulary=320,
+    vocabulary=768,
     image_dim=16,
     image_layers=2,
     image_size=32,
@@ -158,23 +159,29 @@ def image_encoder(size: Size) -> "CLIPVisionModel":
     return CLIPVisionModel(vision_config(size))
 
 
-def clip(size: Size, bos_token_id: int, eos_token_id: int) -> "CLIPModel":
+def clip(size: Size, tokenizer: "CLIPTokenizer") -> "CLIPModel":
     """Image-text model whose image tower becomes the Wan checkpoint's image encoder."""
     from transformers import CLIPConfig, CLIPModel, CLIPTextConfig
 
     text = CLIPTextConfig(
-        vocab_size=size.vocabulary,
+        vocab_size=len(tokenizer),
         hidden_size=size.text_dim,
         intermediate_size=4 * size.text_dim,
         projection_dim=size.image_dim,
         num_hidden_layers=max(1, size.text_layers),
         num_attention_heads=4,
         max_position_embeddings=77,
-        bos_token_id=bos_token_id,
-        eos_token_id=eos_token_id,
-        pad_token_id=eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
     )
-    return CLIPModel(CLIPConfig(text.to_dict(), vision_config(size).to_dict(), projection_dim=size.image_dim))
+    return CLIPModel(
+        CLIPConfig(
+            text_config=text.to_dict(),
+            vision_config=vision_config(size).to_dict(),
+            projection_dim=size.image_dim,
+        )
+    )
 
 
 def image_processor(size: Size) -> "CLIPImageProcessor":

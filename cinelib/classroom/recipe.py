@@ -1,0 +1,234 @@
+"""The whole recipe: render, words, pictures and words, autoencoder, encoding, transformer, export.
+
+Every stage can be interrupted at any moment; running it again continues. Under `torchrun` the processes
+share each batch (two processes of one thread beat one process of two threads on a busy machine).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+
+from cinelib.classroom import (
+    architecture,
+    checkpoint,
+    contrast,
+    denoiser,
+    encoding,
+    language,
+    scenes,
+    text,
+    vae,
+)
+from cinelib.classroom.loop import Log, Plan, Training, rank, world
+
+if TYPE_CHECKING:
+    from diffusers import WanImageToVideoPipeline
+    from transformers import CLIPModel, CLIPTokenizer
+
+STAGES = ("render", "language", "contrast", "vae", "encode", "denoise")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All the numbers of one training; `NANO` made the shipped checkpoint, `SMOKE` tests the code."""
+
+    size: architecture.Size
+    shape: scenes.Shape
+    clips: int
+    captions: int
+    language: Plan
+    contrast: Plan
+    vae: Plan
+    denoiser: Plan
+    vae_phases: tuple[vae.Phase, ...] = vae.PHASES
+    batch: int = 16
+    text_batch: int = 64
+    seed: int = 1
+
+
+NANO = Settings(
+    size=architecture.NANO,
+    shape=scenes.Shape(17, 64, 112),
+    clips=1024,
+    captions=6000,
+    language=Plan(steps=400, learning_rate=2e-3),
+    contrast=Plan(steps=500, learning_rate=1e-3, ema=0.99),
+    vae=Plan(steps=1, learning_rate=1e-3, ema=0.99),
+    denoiser=Plan(steps=3000, learning_rate=1e-3, ema=0.998),
+)
+_QUICK = Plan(steps=3, learning_rate=1e-3, warmup=1, bf16=False)
+SMOKE = Settings(
+    size=architecture.SMOKE,
+    shape=scenes.Shape(5, 32, 48),
+    clips=4,
+    captions=32,
+    language=_QUICK,
+    contrast=_QUICK,
+    vae=replace(_QUICK, ema=0.9),
+    denoiser=replace(_QUICK, ema=0.9),
+    vae_phases=(
+        vae.Phase(steps=2, batch=2, frames=1, height=32, width=32, learning_rate=1e-3),
+        vae.Phase(steps=2, batch=2, frames=5, height=32, width=32, learning_rate=1e-3),
+    ),
+    batch=2,
+    text_batch=4,
+)
+SETTINGS = {"nano": NANO, "smoke": SMOKE}
+
+
+@dataclass
+class Recipe:
+    """One training in `folder`. Its stages run in the order of STAGES; each loads what earlier ones left."""
+
+    settings: Settings
+    folder: Path
+    device: str = "cpu"
+    log: Log = print
+    after_save: Callable[["Recipe", Training], None] | None = field(default=None, repr=False)
+
+    @cached_property
+    def seeds(self) -> range:
+        """Seeds of the training scenes."""
+        return scenes.training_seeds(self.settings.clips)
+
+    @cached_property
+    def spoken(self) -> list[language.Spoken]:
+        """Captions that teach the tokenizers and the text encoder."""
+        return language.drawn_captions(scenes.training_seeds(self.settings.captions))
+
+    @cached_property
+    def clips(self) -> scenes.Clips:
+        """The rendered clips."""
+        return scenes.load(self.folder / "scenes", self.seeds, self.settings.shape)
+
+    @cached_property
+    def pipe(self) -> "WanImageToVideoPipeline":
+        """The checkpoint in the making, with random weights where no stage has run yet."""
+        captions = [spoken.text for spoken in self.spoken]
+        pipe = checkpoint.build(self.settings.size, captions, self.settings.seed)
+        return pipe.to(self.device)
+
+    @cached_property
+    def clip_tokenizer(self) -> "CLIPTokenizer":
+        """CLIP's tokenizer with the grammar's vocabulary."""
+        return text.clip_tokenizer([spoken.text for spoken in self.spoken], self.settings.size.vocabulary)
+
+    @cached_property
+    def clip(self) -> "CLIPModel":
+        """The image-text model; its image tower becomes the image encoder."""
+        torch.manual_seed(self.settings.seed + 1)
+        return architecture.clip(self.settings.size, self.clip_tokenizer).to(self.device)
+
+    def run(self, *stages: str) -> None:
+        """Run `stages` (default: all), each from where it stopped."""
+        unknown = set(stages) - set(STAGES)
+        if unknown:
+            raise ValueError(f"unknown stage {sorted(unknown)[0]!r}; known: {', '.join(STAGES)}")
+        for stage in stages or STAGES:
+            getattr(self, stage)()
+            if world() > 1:
+                dist.barrier()
+
+    def render(self) -> None:
+        """Render the training clips."""
+        if rank() == 0:
+            for done in scenes.render_to(self.folder / "scenes", self.seeds, self.settings.shape, workers=2):
+                self.log(f"render: {done}/{len(self.seeds)} clips")
+
+    def language(self) -> None:
+        """Train the text encoder, then freeze it."""
+        encoder = self.pipe.text_encoder.train()
+        reader = language.reader(encoder, self.spoken).to(self.device)
+        plan, batch = self.settings.language, self.settings.text_batch
+        self._follow(
+            language.train(reader, self.pipe.tokenizer, self.spoken, self.folder, plan, batch, self.log)
+        )
+        encoder.eval()
+
+    def contrast(self) -> None:
+        """Train CLIP and give its image tower to the checkpoint."""
+        frames, plan, batch = self.clips.frames, self.settings.contrast, self.settings.text_batch
+        spoken = [
+            language.Spoken(caption, {name: values[name] for name in language.ATTRIBUTES})
+            for caption, values in zip(self.clips.captions, self.clips.attributes, strict=True)
+        ]
+        self._follow(
+            contrast.train(
+                self.clip, self.clip_tokenizer, self.pipe.image_processor, frames, spoken, self.folder, plan,
+                batch, self.log,
+            )
+        )  # fmt: skip
+        self._load_average(self.clip, "clip.pt")
+        self.pipe.image_encoder.load_state_dict(_vision_state(self.clip, self.pipe.image_encoder))
+
+    def vae(self) -> None:
+        """Train the autoencoder and measure its latents' statistics."""
+        settings = self.settings
+        self._follow(
+            vae.train(
+                self.pipe.vae, self.clips.frames, self.folder, settings.vae_phases, settings.vae, self.log
+            )
+        )
+        vae.measure_latents(self.pipe.vae, encoding.to_pixels(self.clips.frames[:64]))
+        mean, std = self.pipe.vae.config.latents_mean, self.pipe.vae.config.latents_std
+        self.log(f"vae: latents_std {min(std):.3f}..{max(std):.3f}, mean {min(mean):.3f}..{max(mean):.3f}")
+
+    def encode(self) -> None:
+        """Encode every clip once."""
+        encoding.encode_to(self._encoded, self.pipe, self.clips, rank(), world())
+
+    def denoise(self) -> None:
+        """Train the transformer; its moving average is what ships."""
+        data = encoding.load(self._encoded, self.pipe, self.device)
+        self.log(f"denoiser: {len(data)} clips")
+        plan, batch = self.settings.denoiser, self.settings.batch
+        self._follow(denoiser.train(self.pipe.transformer, data, self.folder, plan, batch, self.log))
+        self._load_average(self.pipe.transformer, "denoiser.pt")
+
+    def restore(self) -> "WanImageToVideoPipeline":
+        """The pipeline as trained so far, for export or evaluation, without training anything."""
+        finished = replace(self, after_save=None)
+        finished.pipe.text_encoder.load_state_dict(
+            _prefixed(_weights(self.folder / "language.pt"), "encoder."), strict=False
+        )
+        self._load_average(finished.clip, "clip.pt")
+        finished.pipe.image_encoder.load_state_dict(_vision_state(finished.clip, finished.pipe.image_encoder))
+        last = len(self.settings.vae_phases) - 1
+        self._load_average(finished.pipe.vae, f"vae-{last}-{self.settings.vae_phases[last].frames}frames.pt")
+        vae.measure_latents(finished.pipe.vae, encoding.to_pixels(self.clips.frames[:64]))
+        if (self.folder / "denoiser.pt").exists():
+            self._load_average(finished.pipe.transformer, "denoiser.pt")
+        return finished.pipe
+
+    @property
+    def _encoded(self) -> Path:
+        return self.folder / "encoded" / encoding.fingerprint(self.pipe)
+
+    def _follow(self, saves: "object") -> None:
+        for training in saves:
+            if self.after_save and rank() == 0:
+                self.after_save(self, training)
+
+    def _load_average(self, model: torch.nn.Module, name: str) -> None:
+        model.load_state_dict(_weights(self.folder / name))
+
+
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return state["model"] | state["average"]
+
+
+def _prefixed(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _vision_state(clip: "CLIPModel", tower: torch.nn.Module) -> dict[str, torch.Tensor]:
+    source = clip.state_dict()
+    names = tower.state_dict()
+    wanted = {name: name if name.startswith("vision_model.") else f"vision_model.{name}" for name in names}
+    return {name: source[full] for name, full in wanted.items()}
