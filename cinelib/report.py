@@ -75,6 +75,7 @@ def render(workbook: Workbook, run: RunState, budget: Budget) -> str:
     sections = [section(workbook, stage, budget) for stage in run.stages]
     return environment.get_template("report.html.j2").render(
         run=run,
+        root=workbook.root,
         sections=sections,
         done=sum(stage.state == "done" for stage in run.stages),
         seconds=sum(stage.manifest["seconds"] for stage in run.stages if stage.manifest),
@@ -101,6 +102,8 @@ def section(workbook: Workbook, stage: StageState, budget: Budget) -> dict[str, 
     files = list(walk(folder))
     content["figures"] = [(path.stem, data_uri(path, "image/png")) for path in _figures(folder)]
     content["metrics"] = metric_rows(read_json(folder / "metrics.json") or {})
+    columns = ("interval", "n", "unit", "note")
+    content["columns"] = [key for key in columns if any(row[key] for row in content["metrics"])]
     content["tables"] = [_table(folder, path) for path in files if path.suffix == ".csv"]
     content["clips"] = clip_grids(folder, [path for path in files if path.suffix == ".mp4"], budget)
     content["parameters"] = stage.manifest["parameters"]
@@ -110,13 +113,16 @@ def section(workbook: Workbook, stage: StageState, budget: Budget) -> dict[str, 
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a metric: value, interval, n, unit, and whatever else was saved with it."""
-    known = ("value", "interval", "n", "unit")
+    """One row a metric: name, value, and as text its interval, n, unit and all else saved with it."""
     rows = []
     for name, metric in metrics.items():
-        entry = metric if isinstance(metric, Mapping) else {"value": metric}
-        note = "; ".join(f"{key}: {_brief(value)}" for key, value in entry.items() if key not in known)
-        rows.append({"name": name, **{key: entry.get(key) for key in known}, "note": note})
+        entry = dict(metric) if isinstance(metric, Mapping) else {"value": metric}
+        row = {"name": name, "value": entry.pop("value", None)}
+        interval = entry.pop("interval", None)
+        row["interval"] = f"[{number(interval[0])}, {number(interval[1])}]" if interval else ""
+        row["n"], row["unit"] = number(entry.pop("n", None)), entry.pop("unit", "")
+        row["note"] = "; ".join(f"{key}: {_brief(value)}" for key, value in entry.items())
+        rows.append(row)
     return rows
 
 

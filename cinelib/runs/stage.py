@@ -157,16 +157,25 @@ def _make_room(folder: Path) -> None:
 
 
 def _metric(name: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        if "value" not in value:
-            raise ValueError(f"metric {name!r}: a mapping needs the key 'value', got {sorted(value)}")
-        if value["value"] is None and not value.get("reason"):
-            raise ValueError(f"metric {name!r}: an undefined value needs a 'reason'")
-        low_high = value.get("interval")
-        if low_high is not None and not (len(low_high) == 2 and float(low_high[0]) <= float(low_high[1])):
-            raise ValueError(f"metric {name!r}: interval must be [low, high], got {low_high!r}")
-        return {key: _plain(f"{name}.{key}", part) for key, part in value.items()}
-    return _plain(name, value)
+    if not isinstance(value, Mapping):
+        return _number(name, value)
+    if "value" not in value:
+        raise ValueError(f"metric {name!r}: a mapping needs the key 'value', got {sorted(value)}")
+    if value["value"] is not None:
+        _number(name, value["value"])
+    elif not value.get("reason"):
+        raise ValueError(f"metric {name!r}: an undefined value needs a 'reason'")
+    low_high = value.get("interval")
+    if low_high is not None and not (len(low_high) == 2 and float(low_high[0]) <= float(low_high[1])):
+        raise ValueError(f"metric {name!r}: interval must be [low, high], got {low_high!r}")
+    return {key: _plain(f"{name}.{key}", part) for key, part in value.items()}
+
+
+def _number(name: str, value: Any) -> int | float:
+    plain = _plain(name, value)
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        raise ValueError(f"metric {name!r} must be a number or a mapping with 'value', got {value!r}")
+    return plain
 
 
 def _plain(name: str, value: Any) -> Any:

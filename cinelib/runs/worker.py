@@ -11,6 +11,8 @@ import os
 import re
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,12 +30,9 @@ class Reporter:
 
     def __call__(self, **message: Any) -> None:
         """Send one message; a runner that is gone is dealt with elsewhere."""
-        with self._lock:
-            try:
-                self._stream.write(json.dumps(message) + "\n")
-                self._stream.flush()
-            except OSError:
-                pass
+        with self._lock, suppress(OSError):
+            self._stream.write(json.dumps(message) + "\n")
+            self._stream.flush()
 
 
 class Log:
@@ -56,16 +55,18 @@ class Log:
 
 
 def kill_descendants() -> None:
-    """Kill the kernel and what it started; repeated, because a dying tree may still be growing."""
-    for _ in range(3):
+    """Kill the kernel and what it started, until nothing is left that another thread was just starting."""
+    quiet = 0
+    for _ in range(20):
         children = psutil.Process().children(recursive=True)
         for child in children:
-            try:
+            with suppress(psutil.Error):
                 child.kill()
-            except psutil.Error:
-                continue
-        if not psutil.wait_procs(children, timeout=2)[1]:
+        psutil.wait_procs(children, timeout=2)
+        quiet = 0 if children else quiet + 1
+        if quiet == 2:
             return
+        time.sleep(0.05)
 
 
 def _die_with_the_runner() -> None:
@@ -120,7 +121,7 @@ def execute(job: dict[str, Any], report: Reporter) -> None:
 
 def _explain(error: BaseException) -> str:
     name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
-    if type(error).__name__ == "DeadKernelError":
+    if type(error).__name__ == "DeadKernelError" or str(error).startswith("Kernel died"):
         return "the kernel died (killed, or out of memory)"
     count = getattr(error, "exec_count", None)
     where = f" in cell [{count}]" if count is not None else ""
@@ -143,7 +144,7 @@ def main() -> int:
         report(error=_explain(error))
         return 1
     finally:
-        kill_descendants()
+        kill_descendants()  # what a notebook left running in the background
     return 0
 
 

@@ -1,0 +1,211 @@
+"""What is refused before any kernel starts, and with which words."""
+
+import pytest
+import toy_film
+
+from cinelib.parameters import ParameterError
+from cinelib.runs import plan, selection
+from cinelib.runs.files import Hashes
+from cinelib.runs.inputs import input_kind
+from cinelib.runs.workbook import Workbook, find_root
+
+
+@pytest.fixture
+def workbook(tmp_path):
+    return toy_film.make(tmp_path / "film")
+
+
+@pytest.fixture(scope="module")
+def course():
+    return Workbook(find_root())
+
+
+def options(workbook, *texts, named=()):
+    return selection.overrides_from_options(workbook, list(named), list(texts))
+
+
+def refused(workbook, overrides, profile="nano", named=(), name=None):
+    with pytest.raises((plan.PreflightError, ParameterError)) as error:
+        plan.make(workbook, list(named), profile, overrides, name, Hashes())
+    assert not (workbook.runs / "stages").exists()
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "stage"),
+    [
+        ("03_motion_stage", "03_motion_stage"),
+        ("03", "03_motion_stage"),
+        ("3", "03_motion_stage"),
+        ("motion", "03_motion_stage"),
+        ("03_mo", "03_motion_stage"),
+        ("notebooks/03_motion_stage.ipynb", "03_motion_stage"),
+        ("data", "01_data_preparation"),
+    ],
+)
+def test_a_notebook_is_found_by_number_name_or_start(course, text, stage):
+    assert selection.find_stage(course, text) == stage
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("03_moton_stage", "did you mean '03_motion_stage'"),
+        ("moton_stage", "did you mean '03_motion_stage'"),
+        ("42", "unknown notebook '42'; known: 00_start_here"),
+        ("", "unknown notebook ''"),
+        ("s", "may be 00_start_here or 02_style_stage"),
+    ],
+)
+def test_an_unknown_notebook_names_the_nearest(course, text, message):
+    with pytest.raises(ParameterError, match=message):
+        selection.find_stage(course, text)
+
+
+def test_dependencies_come_before_what_needs_them(course):
+    assert selection.with_dependencies(course, ["03_motion_stage"]) == [
+        "01_data_preparation",
+        "02_style_stage",
+        "03_motion_stage",
+    ]
+    assert selection.with_dependencies(course, []) == list(course.stages)
+
+
+def test_values_become_what_the_parameter_wants(workbook):
+    given = options(workbook, "02.label=007", "grade.gamma=1e-1", "02_grade.strength=3", "02.fail=true")
+    assert given == {"02_grade": {"label": "007", "gamma": 0.1, "strength": 3, "fail": True}}
+    assert options(workbook, "02.label='a=b'", "02.label=")["02_grade"]["label"] == ""
+    assert options(workbook, "02.label=a=b")["02_grade"]["label"] == "a=b"
+
+
+def test_a_bare_name_means_the_named_notebooks_that_have_it(workbook):
+    assert options(workbook, "strength=2") == {"02_grade": {"strength": 2}}
+    assert options(workbook, "seed=2", named=["02_grade"]) == {"02_grade": {"seed": 2}}
+    assert set(options(workbook, "seed=2")) == set(workbook.stages)
+    with pytest.raises(ParameterError, match=r"00_sound has no 'strength'; say 02_grade.strength="):
+        options(workbook, "strength=2", named=["00_sound"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("strenght=2", "unknown parameter 'strenght'; did you mean 02_grade.strength"),
+        ("02.strenght=2", "stage 02_grade: unknown parameter 'strenght'; did you mean 'strength'"),
+        ("strength", "expected stage.name=value"),
+        ("02.profile=smoke", "--profile"),
+        ("profile=smoke", "--profile"),
+        ("02.strength=[1", "not YAML"),
+    ],
+)
+def test_malformed_and_unknown_options(workbook, text, message):
+    with pytest.raises(ParameterError, match=message):
+        options(workbook, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("02.strength=0", ["02_grade", "strength = 0", "greater than or equal to 1"]),
+        ("02.strength=10", ["strength = 10", "less than or equal to 9"]),
+        ("02.strength=2.5", ["strength = 2.5", "integer"]),
+        ("02.strength=two", ["strength = 'two'", "integer"]),
+        ("02.gamma=.nan", ["gamma = nan", "finite"]),
+        ("02.fail=1", ["fail = 1", "boolean"]),
+        ("02.seed=-1", ["seed = -1"]),
+    ],
+)
+def test_mistyped_and_out_of_range_values_are_refused_before_any_kernel(workbook, text, words):
+    message = refused(workbook, options(workbook, text))
+    assert all(word in message for word in words), message
+
+
+def test_all_problems_are_told_at_once(workbook):
+    given = options(workbook, "02.strength=0", "01.width=99", "01.footage=footage")
+    assert len(refused(workbook, given).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("nowhere", "no such folder"),
+        ("footage/a.txt", "is not a folder"),
+        ("bare", "is empty"),
+        ("", "at least 1"),
+    ],
+)
+def test_inputs_must_be_there(workbook, value, message):
+    (workbook.root / "bare").mkdir()
+    assert message in refused(workbook, {"01_cut": {"footage": value}})
+
+
+def test_no_space_unknown_profile_bad_names_and_missing_notebooks(workbook):
+    assert "GiB free" in refused(workbook, {}, profile="huge")
+    assert "did you mean 'nano'" in refused(workbook, {}, profile="nanno")
+    for name in ("stages", "lab", "../x", "a/b", ".hidden"):
+        assert f"run name {name!r}" in refused(workbook, {}, name=name)
+    workbook.notebook("03_prints").unlink()
+    assert "make notebooks" in refused(workbook, {})
+
+
+def test_parameters_of_a_stage_outside_the_run_are_refused(workbook):
+    assert "02_grade is not part of this run" in refused(
+        workbook, {"02_grade": {"seed": 1}}, named=["01_cut"]
+    )
+
+
+def test_a_file_gives_profile_notebooks_and_parameters(workbook, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        "profile: smoke\nnotebooks: [2]\nparameters:\n  grade: {gamma: 1e-1}\n  02.strength: 3\n  label: x\n"
+    )
+    content = selection.read_file(path)
+    given = selection.overrides_from_mapping(workbook, ["02_grade"], content["parameters"])
+    assert given == {"02_grade": {"gamma": 0.1, "strength": 3, "label": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("profil: nano", "did you mean 'profile'"),
+        ("- a\n- b", "expected a mapping"),
+        ("a: [", "not YAML"),
+        ("parameters: 3", "expected a mapping"),
+    ],
+)
+def test_a_file_that_makes_no_sense(tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match=message):
+        selection.read_file(path)
+
+
+def test_options_win_over_the_file():
+    layers = {"a": {"x": 1, "y": 1}}, {"a": {"y": 2}}
+    assert selection.merge(*layers) == {"a": {"x": 1, "y": 2}}
+
+
+def test_paths_are_meant_from_the_shells_folder(workbook, tmp_path):
+    outside = tmp_path / "elsewhere"
+    (outside / "mine").mkdir(parents=True)
+    given = {"01_cut": {"footage": "mine"}}
+    assert selection.local_paths(workbook, given, outside)["01_cut"]["footage"] == str(outside / "mine")
+    inside = selection.local_paths(
+        workbook, {"01_cut": {"footage": "../footage"}}, workbook.root / "notebooks"
+    )
+    assert inside["01_cut"]["footage"] == "footage"
+    kept = selection.local_paths(workbook, {"01_cut": {"footage": "footage"}}, outside)
+    assert kept["01_cut"]["footage"] == "footage"
+
+
+@pytest.mark.parametrize("value", ["data/no-such-model", "./missing", "/nowhere/model", "missing"])
+def test_a_model_that_can_only_be_a_path_must_exist(course, value):
+    with pytest.raises(plan.PreflightError, match="no such folder"):
+        plan.make(course, ["00_start_here"], "nano", {"00_start_here": {"model": value}}, None, Hashes())
+
+
+def test_every_parameter_that_names_an_input_is_marked(course):
+    """A path that is not marked would not be hashed, and a stage would be reused on other data."""
+    for model in course.stages.values():
+        for name, field in model.model_fields.items():
+            if isinstance(field.default, str) and field.default.startswith("data/"):
+                assert input_kind(model, name), f"{model.stage}.{name}"
