@@ -8,8 +8,9 @@ import numpy as np
 from cinelib.decoding import Reader, Undecodable, brief
 
 BLOCKS = (18, 32)  # rows and columns of the coarse grid on which motion and light are judged
-DETECT_WIDTH = 256  # PySceneDetect looks at frames of this width
+DETECT_WIDTH = 32  # pixels; so small a picture has no grain and little motion left, but a cut changes it all
 FADE_LEVEL = 8  # mean level (0..255) below which ThresholdDetector calls a frame black
+FADE_REACH = 0.5  # seconds around a fade's border in which a change counts as the fade's own
 PROFILE_EVERY = 0.25  # seconds between looks at the bars
 
 
@@ -55,7 +56,7 @@ def scan(path: str, decoder: str = "decord") -> Iterator[int]:
 def _scan(reader: Reader) -> Iterator[int]:
     import cv2
 
-    detectors, cuts = _detectors(len(reader.times)), set()
+    detectors, cuts, fades = _detectors(), set(), set()
     blocks, looks, rows, columns = [], [], [], []
     due = -1.0
     for index, frame in enumerate(reader.frames(range(len(reader.times)))):
@@ -69,15 +70,22 @@ def _scan(reader: Reader) -> Iterator[int]:
             columns.append(cv2.resize(grey, (width, min(36, height)), interpolation=cv2.INTER_AREA).max(0))
         size = (DETECT_WIDTH, max(2, round(height * DETECT_WIDTH / width)))
         small = frame if width <= DETECT_WIDTH else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        cuts.update(detectors(index, cv2.cvtColor(small, cv2.COLOR_RGB2BGR)))
+        for kind, found in zip(
+            (cuts, fades), detectors(index, cv2.cvtColor(small, cv2.COLOR_RGB2BGR)), strict=True
+        ):
+            kind.update(found)
         if index % 16 == 0:
             yield index
-    cuts.update(detectors(len(blocks) - 1, None))
+    fades.update(detectors(len(blocks) - 1, None)[1])
+    # The first steps out of black are a large change for their size: part of the fade, no cut.
+    cuts = {
+        cut for cut in cuts if all(abs(reader.times[cut] - reader.times[fade]) > FADE_REACH for fade in fades)
+    }
     return Scan(
         times=reader.times[: len(blocks)],
         end=reader.end,
         blocks=np.stack(blocks),
-        cuts=tuple(sorted(cut for cut in cuts if 0 < cut < len(blocks))),
+        cuts=tuple(sorted(cut for cut in cuts | fades if 0 < cut < len(blocks))),
         looks=np.array(looks),
         rows=np.stack(rows),
         columns=np.stack(columns),
@@ -85,8 +93,8 @@ def _scan(reader: Reader) -> Iterator[int]:
     )
 
 
-def _detectors(num_frames: int) -> Callable[[int, np.ndarray | None], list[int]]:
-    """PySceneDetect's detectors as one function of (frame index, picture); None ends the film.
+def _detectors() -> Callable[[int, np.ndarray | None], tuple[list[int], list[int]]]:
+    """PySceneDetect's detectors as one function: (frame index, picture) -> (cuts, fades); None ends the film.
 
     AdaptiveDetector compares a change with its neighbours, so a fast pan is no cut. Two ThresholdDetectors
     mark both edges of each black stretch, which makes the stretch a take of its own (and then a drop).
@@ -94,18 +102,20 @@ def _detectors(num_frames: int) -> Callable[[int, np.ndarray | None], list[int]]
     """
     from scenedetect import AdaptiveDetector, FrameTimecode, ThresholdDetector
 
-    detectors = [
-        AdaptiveDetector(min_scene_len=6, min_content_val=10.0),
-        ThresholdDetector(threshold=FADE_LEVEL, min_scene_len=1, fade_bias=-1.0, add_final_scene=True),
-        ThresholdDetector(threshold=FADE_LEVEL, min_scene_len=1, fade_bias=1.0),
-    ]
+    # Lower than the defaults (3 and 15 at full colour): two shots of one dark set differ by little.
+    cut = AdaptiveDetector(adaptive_threshold=2.3, min_content_val=9.0, min_scene_len=6, luma_only=True)
+    into_black = ThresholdDetector(
+        threshold=FADE_LEVEL, min_scene_len=1, fade_bias=-1.0, add_final_scene=True
+    )
+    out_of_black = ThresholdDetector(threshold=FADE_LEVEL, min_scene_len=1, fade_bias=1.0)
 
-    def step(index: int, picture: np.ndarray | None) -> list[int]:
-        timecode = FrameTimecode(index, fps=25.0)
-        if picture is None:
-            found = [detector.post_process(timecode) for detector in detectors]
-        else:
-            found = [detector.process_frame(timecode, picture) for detector in detectors]
-        return [cut.frame_num for cuts in found for cut in cuts]
+    def step(index: int, picture: np.ndarray | None) -> tuple[list[int], list[int]]:
+        now = FrameTimecode(index, fps=25.0)
+        found = [
+            detector.post_process(now) if picture is None else detector.process_frame(now, picture)
+            for detector in (cut, into_black, out_of_black)
+        ]
+        cuts, *fades = [[border.frame_num for border in borders] for borders in found]
+        return cuts, [*fades[0], *fades[1]]
 
     return step

@@ -7,11 +7,11 @@ import numpy as np
 
 from cinelib.footage import Source
 from cinelib.isolation import Child, ChildError
-from cinelib.shots import Scan, scan
+from cinelib.shots import FADE_LEVEL, Scan, scan
 
 BLACK_LEVEL = 24  # a frame is black when not even its brightest block exceeds this level
 MOSTLY = 0.9  # share of black frames that makes a take black
-BAR_LEVEL = 28  # rows and columns darker than this throughout a take are letterbox bars
+BAR_LEVEL = 16  # rows and columns darker than this throughout a take are letterbox bars
 MOTION_LAG = 0.5  # seconds over which something has to change
 MOTION_LEVEL = 4.0  # levels by which a block has to change
 
@@ -71,11 +71,10 @@ def _black(scan: Scan) -> np.ndarray:
 
 def measure(source: Source, scan: Scan, number: int, first: int, last: int) -> Take:
     """Judge the frames `first..last-1` as one take: trim black and fading edges, find bars and motion."""
-    black = _black(scan)
     notes = []
-    all_black = bool(black[first:last].mean() > MOSTLY)
+    all_black = bool(_black(scan)[first:last].mean() > MOSTLY)
     if not all_black:
-        start, stop = _trim(scan, first, last, black)
+        start, stop = _trim(scan, first, last)
         if (start, stop) != (first, last):
             lost = _time(scan, start) - _time(scan, first) + _time(scan, last) - _time(scan, stop)
             notes.append(f"fade or black edge trimmed ({lost:.2f} s)")
@@ -105,18 +104,17 @@ def _time(scan: Scan, index: int) -> float:
     return float(scan.times[index]) if index < len(scan.times) else scan.end
 
 
-def _trim(scan: Scan, first: int, last: int, black: np.ndarray) -> tuple[int, int]:
-    """Cut black frames off both ends, and the ramp of a fade that such black (or a black take) begins."""
-    fades_in = black[max(0, first - 1) : first + 1].any()
-    fades_out = black[last - 1 : last + 1].any()
+def _trim(scan: Scan, first: int, last: int) -> tuple[int, int]:
+    """Cut dark frames off both ends, and the ramp of a fade where the take begins or ends in the dark."""
     luma = scan.blocks.mean(axis=(1, 2))
+    dark = _black(scan) | (luma < FADE_LEVEL)
     middle = luma[first:last][(last - first) // 4 : max(1, 3 * (last - first) // 4) + 1]
     level = 0.85 * float(np.median(middle))
     limit = (last - first) // 3
     start, stop = first, last
-    while fades_in and start < first + limit and (black[start] or luma[start] < level):
+    while dark[max(0, first - 1) : first + 1].any() and start < first + limit and luma[start] < level:
         start += 1
-    while fades_out and stop > last - limit and (black[stop - 1] or luma[stop - 1] < level):
+    while dark[last - 1 : last + 1].any() and stop > last - limit and luma[stop - 1] < level:
         stop -= 1
     return start, stop
 

@@ -326,14 +326,18 @@ class Booby(Child):
         if Path(path).name == "crash.mp4":
             return super().call(ctypes.string_at, 0)
         if Path(path).name == "hang.mp4":
-            return super().call(time.sleep, 600)
+            patience, self.silence = self.silence, 1.5
+            try:
+                return super().call(time.sleep, 600)
+            finally:
+                self.silence = patience
         return super().call(function, path, *args, **kwargs)
 
 
 def test_crash_and_hang_cost_one_file_each(tmp_path):
     for name in ("a.mp4", "crash.mp4", "hang.mp4", "z.mp4"):
         make(tmp_path, name, times=corpus.even_times(0.5, 24))
-    with Booby(silence=1.5) as booby:
+    with Booby() as booby:
         rows = {source.file: source for source in survey(tmp_path, booby)}
     assert rows["crash.mp4"].reason == "undecodable: the decoder process died of SIGSEGV"
     assert "no sign of life for 1.5 s" in rows["hang.mp4"].reason

@@ -181,6 +181,8 @@ def nearest_frames(timestamps: np.ndarray, start: float, num_frames: int, fps: f
 # Make a column of wanted instants and a row of timestamps; their differences are a table. In each row you want the position of the smallest absolute value.
 
 # %% tags=["check"]
+import numpy as np
+
 from cinelib.exercises import check, expect_equal
 
 with check("1.1"):
@@ -199,6 +201,9 @@ with check("1.1"):
 
 
 # %% tags=["wrong"]
+import numpy as np
+
+
 def nearest_frames(timestamps, start, num_frames, fps):
     rate = (len(timestamps) - 1) / (timestamps[-1] - timestamps[0])
     return np.floor((start + np.arange(num_frames) / fps) * rate + 1e-9).astype(int)
