@@ -1,10 +1,12 @@
 """The reference run: executed notebooks of one nano run, committed for people who only read.
 
 `python -m cinelib.reference write RUN` copies a finished run's notebooks to `papermill_runs/reference/`
-with an index of times, memory and machine; `check` names those whose code has changed since.
+and its times, memory and machine to an index; `times RUN` adds the times of another profile's run; both
+bring README's table up to date. `check` names the notebooks whose code has changed since.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import nbformat
 
+from cinelib.quantities import readable_bytes, readable_seconds
 from cinelib.runs import state
 from cinelib.runs.files import digest, read_json, write_json, write_text
 from cinelib.runs.identity import notebook_cells
@@ -19,6 +22,7 @@ from cinelib.runs.workbook import Workbook, find_root
 
 INDEX = "data/reference.json"  # under data/, so that what reads it counts it among its inputs
 MAX_BYTES = 2_000_000
+PROFILES_SHOWN = ("smoke", "nano", "a100")  # README's columns
 
 
 class UnfitRun(ValueError):
@@ -52,27 +56,19 @@ def stale(workbook: Workbook) -> list[str]:
 
 
 def write(workbook: Workbook, run: str) -> Path:
-    """Copy a finished run's executed notebooks and write the index, last.
+    """Copy a finished run's executed notebooks, then write the index.
 
     Raises:
         UnfitRun: a stage is not done, an executed notebook is over 2 MB or has an error in it.
     """
-    found = state.load(workbook, run)
-    if unfinished := [stage.name for stage in found.stages if stage.manifest is None]:
-        raise UnfitRun(f"run {run!r}: {', '.join(unfinished)} not done; finish it with: cinelib run")
+    found = _finished(workbook, run)
     texts, entries = {}, {}
     for stage in found.stages:
         texts[stage.name] = _portable(stage.folder / "out.ipynb", workbook.root)
         size = len(texts[stage.name].encode())
         if size > MAX_BYTES:
             raise UnfitRun(f"{stage.name}: {size / 1e6:.1f} MB executed, at most {MAX_BYTES / 1e6:g}")
-        entries[stage.name] = {
-            "code_sha256": code_digest(stage.folder / "out.ipynb"),
-            "seconds": stage.manifest["seconds"],
-            "peak_rss_bytes": stage.manifest["kernel"]["peak_rss_bytes"],
-            "finished": stage.manifest["finished"],
-            "bytes": size,
-        }
+        entries[stage.name] = {"code_sha256": code_digest(stage.folder / "out.ipynb"), **_cost(stage)}
     target = folder(workbook)
     target.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
@@ -80,8 +76,62 @@ def write(workbook: Workbook, run: str) -> Path:
     first = found.stages[0]
     rate = (read_json(first.folder / "metrics.json") or {}).get("matmul_rate", {}).get("value")
     facts = {"profile": found.profile, "machine": first.manifest["machine"], "matmul_rate": rate}
-    write_json(workbook.root / INDEX, {**facts, "stages": entries})
+    others = {
+        p: t for p, t in (read_index(workbook.root) or {}).get("times", {}).items() if p != found.profile
+    }
+    _publish(workbook.root, {**facts, "stages": entries, "times": others})
     return target
+
+
+def add_times(workbook: Workbook, run: str) -> Path:
+    """Add what a finished run of another profile cost to the index.
+
+    Raises:
+        UnfitRun: a stage is not done, or there is no reference run to add to.
+    """
+    found, index = _finished(workbook, run), read_index(workbook.root)
+    if index is None or index["profile"] == found.profile:
+        raise UnfitRun(f"write a reference run first, of another profile than {found.profile!r}")
+    costs = {stage.name: _cost(stage) for stage in found.stages}
+    return _publish(workbook.root, {**index, "times": {**index["times"], found.profile: costs}})
+
+
+def readme_with_costs(readme: str, index: Mapping[str, Any]) -> str:
+    """README with the last three cells of each notebook's row (smoke, nano, a100) as the index has them."""
+    costs = {**index["times"], index["profile"]: index["stages"]}
+    lines = readme.splitlines()
+    for number, line in enumerate(lines):
+        if match := re.match(r"\| \[.*\]\(notebooks/(\w+)\.ipynb\) \|", line):
+            cells = line.strip("|").split("|")[:2]
+            cells += [f" {_readable(costs.get(profile, {}).get(match[1]))} " for profile in PROFILES_SHOWN]
+            lines[number] = "|" + "|".join(cells) + "|"
+    return "\n".join(lines) + "\n"
+
+
+def _readable(cost: Mapping[str, Any] | None) -> str:
+    if cost is None:
+        return "not measured"
+    return f"{readable_seconds(cost['seconds'])}, {readable_bytes(cost['peak_rss_bytes'])}"
+
+
+def _publish(root: Path, index: Mapping[str, Any]) -> Path:
+    readme = root / "README.md"
+    if readme.is_file():
+        write_text(readme, readme_with_costs(readme.read_text("utf-8"), index))
+    return write_json(root / INDEX, index)
+
+
+def _finished(workbook: Workbook, run: str) -> state.RunState:
+    found = state.load(workbook, run)
+    if unfinished := [stage.name for stage in found.stages if stage.manifest is None]:
+        raise UnfitRun(f"run {run!r}: {', '.join(unfinished)} not done; finish it with: cinelib run")
+    return found
+
+
+def _cost(stage: state.StageState) -> dict[str, Any]:
+    assert stage.manifest is not None
+    facts = {name: stage.manifest[name] for name in ("seconds", "finished")}
+    return {**facts, "peak_rss_bytes": stage.manifest["kernel"]["peak_rss_bytes"]}
 
 
 def _portable(path: Path, root: Path) -> str:
@@ -101,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cinelib.reference", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("write").add_argument("run", help="name of a finished run (cinelib status)")
+    commands.add_parser("times").add_argument("run", help="name of a finished run of another profile")
     commands.add_parser("check")
     options = parser.parse_args(arguments)
     workbook = Workbook(find_root())
@@ -109,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{stage}: other code than the reference run executed", file=sys.stderr)
         return 1 if old else 0
     try:
-        print(write(workbook, options.run))
+        print({"write": write, "times": add_times}[options.command](workbook, options.run))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -12,7 +12,15 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from cinelib.course import NOTEBOOKS
 from cinelib.parameters import StageParameters
-from cinelib.reference import INDEX, UnfitRun, read_index, stale, write
+from cinelib.reference import (
+    INDEX,
+    UnfitRun,
+    add_times,
+    read_index,
+    readme_with_costs,
+    stale,
+    write,
+)
 from cinelib.runs import manifest
 from cinelib.runs.workbook import Workbook
 
@@ -95,6 +103,25 @@ def test_what_is_not_finished_clean_or_small_is_refused_and_leaves_nothing(workb
     assert not (workbook.runs / "reference").exists() and not (workbook.root / INDEX).exists()
 
 
+def test_costs_of_other_profiles_join_and_readme_follows(workbook):
+    readme = workbook.root / "README.md"
+    readme.write_text("# T\n\n| [00 toy](notebooks/00_toy.ipynb) | why? | x | y | z |\n\nEnd\n")
+    with pytest.raises(UnfitRun, match="write a reference run first"):
+        add_times(workbook, "mine")
+    write(workbook, "mine")
+    row = "| [00 toy](notebooks/00_toy.ipynb) | why? | {} | 12 s, 1.0 GiB | not measured |"
+    assert readme.read_text() == f"# T\n\n{row.format('not measured')}\n\nEnd\n"
+    run = (workbook.runs / "mine" / "run.yaml").read_text()
+    (workbook.runs / "other").mkdir()
+    (workbook.runs / "other" / "run.yaml").write_text(run.replace("nano", "smoke"))
+    add_times(workbook, "other")
+    assert row.format("12 s, 1.0 GiB") in readme.read_text()
+    write(workbook, "mine")
+    assert row.format("12 s, 1.0 GiB") in readme.read_text(), (
+        "a new reference run keeps the other profile's costs"
+    )
+
+
 REFERENCE = NOTEBOOKS.parent / "papermill_runs" / "reference"
 
 
@@ -112,6 +139,8 @@ def test_committed_reference_is_whole_and_says_when_it_is_older_than_its_sources
         assert all(cell.execution_count for cell in code), f"{path.stem}: a cell was not executed"
         assert not [o for cell in code for o in cell.outputs if o.output_type == "error"]
         assert sum("image/png" in o.get("data", {}) for cell in code for o in cell.outputs) >= 1
+    readme = (book.root / "README.md").read_text("utf-8")
+    assert readme == readme_with_costs(readme, index), "README's times are not the reference run's"
     if old := stale(book):
         warnings.warn(
             f"the reference run is older than its sources: {', '.join(old)}; "
