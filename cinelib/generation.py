@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +79,15 @@ def _scene(folder: Path, name: str, rows: Sequence[dict]) -> Scene:
     first = rows[0]
     stills = tuple(folder / row["file_name"] for row in rows)
     return Scene(name, first["world"], first["camera"], first["text"], stills, steps.pop())
+
+
+def in_turn(scenes: Sequence[Scene], count: int) -> list[Scene]:
+    """The first `count` scenes, one of each world after the other."""
+    worlds: dict[str, list[Scene]] = {}
+    for scene in scenes:
+        worlds.setdefault(scene.world, []).append(scene)
+    rounds = zip_longest(*worlds.values())
+    return [scene for group in rounds for scene in group if scene is not None][:count]
 
 
 def open_still(path: str | Path, height: int, width: int) -> Image.Image:

@@ -68,6 +68,15 @@ def test_missing_and_escaping_stills_are_refused(tmp_path):
         generation.read_storyboard(board(inner, file_name="../a_0.jpg"))
 
 
+def test_scenes_are_taken_from_all_worlds_in_turn():
+    scenes = [
+        generation.Scene(name, world, "static", "", (), 1.0)
+        for name, world in (("a", "h"), ("b", "h"), ("c", "h"), ("d", "s"))
+    ]
+    assert [scene.name for scene in generation.in_turn(scenes, 3)] == ["a", "d", "b"]
+    assert len(generation.in_turn(scenes, 9)) == 4
+
+
 def test_stills_are_cropped_not_squeezed(tmp_path):
     frame = np.zeros((90, 160, 3), np.uint8)
     frame[:, :20] = frame[:, -20:] = 255  # what covering a 3:2 window cuts off is 12.5 on each side

@@ -1,0 +1,713 @@
+# %% [markdown]
+# # 02 Style stage
+#
+# **How does a rank-8 LoRA in cross-attention learn a film's look?**
+#
+# A film's look is a habit: how dark the shadows are, how warm the light is, what colour a hero wears. About 40 clips are enough to teach it to a video model, because we leave the model alone and train a small addition to it.
+#
+# After this notebook you can
+# - write down the loss of a flow-matching video model and the LoRA that it trains,
+# - say why most image-to-video LoRAs have no effect, and what to do about it,
+# - read a held-out loss, and tell a learned look from a lucky picture with a negative control.
+#
+# | profile | time | memory | trains |
+# |---|---|---|---|
+# | smoke | about 10 s | 1 GB | 4 steps, random weights: logic only |
+# | nano | about 2 min on 2 cores | 2 GB | 200 steps, 2 clips a step |
+# | a100 | days on one A100 | under 80 GB | 4000 steps, 4 clips a step |
+#
+# **Inputs:** the dataset of notebook 01, neutral stills of a storyboard. **Outputs:** `lora/` and `control/` (`pytorch_lora_weights.safetensors`), `history.csv`, `figures/signature.png`.
+
+# %% tags=["parameters"]
+profile: str = "nano"  # name of the profile whose values fill untouched parameters
+seed: int = 0  # seed of every random choice in this stage
+height: int = 64  # pixels, a multiple of 16
+width: int = 112  # pixels, a multiple of 16
+num_frames: int = 17  # frames of one generated clip, 4k+1
+fps: int = 16  # frames per second that the model was trained at
+model: str = "data/nano-wan"  # diffusers folder or hub id
+storyboard: str = "data/storyboard"  # folder of neutral stills to try the look on
+trigger: str = "emberfall film"  # phrase that opens every caption, empty for none
+rank: int = 8  # LoRA rank r
+lora_alpha: float = 16.0  # LoRA alpha; the update is scaled by alpha/r
+use_rslora: bool = False  # scale the update by alpha/sqrt(r) instead
+targets: str = "attn2"  # attn2, attn1, attn1+attn2, any of them with +ffn, or a pattern
+learning_rate: float = 0.001  # peak learning rate of AdamW
+warmup_ratio: float = 0.05  # share of the steps that warm up
+weight_decay: float = 0.01  # weight decay of AdamW
+max_grad_norm: float = 1.0  # gradients are clipped to this norm
+max_train_steps: int = 200  # optimiser steps
+control_steps: int = 100  # optimiser steps of the negative control
+train_batch_size: int = 1  # clips of one forward pass
+gradient_accumulation_steps: int = 2  # batches per optimiser step
+timestep_sampling: str = "uniform"  # how noise levels are drawn
+timestep_shift: float = 1.0  # moves the drawn noise levels towards noise
+caption_dropout: float = 0.1  # share of samples trained without a caption
+conditioning_variants: int = 2  # re-graded first frames of each clip
+as_filmed: float = 0.25  # share of samples that see first and last frame as filmed
+precision: str = "fp32"  # autocast precision
+gradient_checkpointing: bool = False  # recompute activations to save memory
+validation_clips: int = 4  # clips held out of training
+validation_every: int = 20  # steps between two held-out losses
+patience: int = 0  # held-out losses without a new best before stopping, 0 for never
+checkpoint_every: int = 50  # steps between two checkpoints
+sample_scenes: int = 4  # storyboard scenes to try the look on
+num_inference_steps: int = 12  # sampler steps
+guidance_scale: float = 3.0  # classifier-free guidance
+flow_shift: float = 3.0  # shift of the flow-matching schedule
+cache: str = "papermill_runs/cache"  # folder of latents, embeddings and checkpoints
+
+# %%
+from cinelib.parameters import StyleStage
+from cinelib.profiles import from_notebook
+from cinelib.runs.stage import open_stage
+
+params = from_notebook(StyleStage, globals())
+stage = open_stage(params)
+params
+
+# %%
+import platform
+import time
+
+import diffusers
+import peft
+import torch
+
+from cinelib import wan
+
+started = time.perf_counter()
+device = wan.default_device()
+print(f"Python {platform.python_version()}, torch {torch.__version__}, diffusers {diffusers.__version__}")
+print(
+    f"peft {peft.__version__}; device: {device}, {torch.get_num_threads()} threads; profile: {params.profile}"
+)
+
+# %% [markdown]
+# ## 1. The film, and the stills that should look like it
+
+# %%
+from cinelib import generation, show
+from cinelib.dataset import VideoFolder
+
+dataset = VideoFolder.open(stage.upstream("01_data_preparation") / "dataset")
+board = generation.read_storyboard(params.storyboard)
+scenes = generation.in_turn(board, params.sample_scenes)
+stills = [generation.open_still(scene.stills[0], params.height, params.width) for scene in scenes]
+clips = [dataset[k] for k in range(0, len(dataset), max(1, len(dataset) // 4))][:4]
+show.contact_sheet(
+    [*(clip.frames() for clip in clips), *stills],
+    [*("the film",) * len(clips), *(f"storyboard, {scene.world}" for scene in scenes)],
+    columns=len(clips),
+    tile=2.0,
+    title="What to learn from, and what to apply it to",
+)
+
+# %% [markdown]
+# The first row is the film: teal shadows, golden light, crimson cloth, dark corners. The stills below come from other scenes, half of them from another world, in a neutral look. The style stage should
+# carry the look from the first row to the others, and change nothing else.
+#
+# Each clip has a caption. All of them open with the same *trigger* phrase, a name that the look can be called by later.
+
+# %%
+for clip in clips[:3]:
+    print(f"{clip.num_frames} frames: {clip.text}")
+
+# %% [markdown]
+# ## 2. The recipe, and where the source contradicts itself
+#
+# The source states its recipe in a few sentences (claims 1 to 6). Beside it: what this run uses, and why.
+
+# %%
+import pandas as pd
+
+effective = params.train_batch_size * params.gradient_accumulation_steps
+table = [
+    ("LoRA rank, alpha", "8, 16", f"{params.rank}, {params.lora_alpha:g}", "the same"),
+    ("learning rate", "3e-5", f"{params.learning_rate:g}", "a small model wants larger steps"),
+    ("schedule", "cosine, 5 % warm-up", f"cosine, {params.warmup_ratio:.0%} warm-up", "the same"),
+    ("AdamW betas, decay", ".9 / .999, .01", f".9 / .999, {params.weight_decay:g}", "the same"),
+    ("effective batch", "2 (1 clip x 4 accumulated)", f"{effective}", "1 x 4 is 4: see below"),
+    ("steps", "4000", f"{params.max_train_steps}", "scaled to minutes"),
+    ("precision", "bf16", params.precision, "bf16 is slower on most CPUs"),
+    (
+        "activation checkpointing",
+        "on",
+        str(params.gradient_checkpointing),
+        "only needed when memory is short",
+    ),
+]
+columns = ["setting", "source", "here", "why (at the nano profile)"]
+pd.DataFrame(table, columns=columns).style.hide()
+
+# %% [markdown]
+# **A contradiction (claim 4).** "The effective batch size is 2, calculated as 1 video multiplied by a gradient accumulation of 4." One times four is four. Nobody can tell which number was meant, so both can be set:
+# `gradient_accumulation_steps` 2 gives an effective batch of 2, and 4 gives 4. Accumulating means: add up the gradients of several clips, then take one step, as if they had been one batch. A test of this
+# project trains both ways and shows that 1 x 4 equals a batch of 4 and differs from 1 x 2.
+
+# %% [markdown]
+# ## 3. Why an image-to-video LoRA often learns nothing
+#
+# An image-to-video model is *given* the first frame and continues it. It has learned to keep that frame's colours. Train it on clips of the film, first frame included, and the look is already in
+# the input. There is nothing to explain, the loss is low from the start, and the LoRA stays idle. Users of every trainer report it: "my I2V LoRA has no effect".
+#
+# So we take the answer out of the question: the model is shown the first frame with a random plain grade, and must still reach the clip as it was filmed. Then only the LoRA can supply the look. We recolour with the
+# oldest method there is (Reinhard 2001): shift and stretch each CIELAB channel to a randomly drawn mean and spread.
+
+# %%
+from cinelib import grading
+
+film_frame = clips[0].frames()[0]  # (H, W, 3)
+grades = [grading.draw(params.seed, 0, variant) for variant in range(4)]
+regraded = [grading.apply(film_frame[None], grade)[0] for grade in grades]
+figure = show.contact_sheet(
+    [film_frame, *regraded, stills[0]],
+    ["as filmed: to be reached", *(f"shown instead, {k}" for k in range(4)), "a storyboard still"],
+    columns=3,
+    tile=2.2,
+)
+stage.save_figure(figure, "regraded")
+figure
+
+# %% [markdown]
+# A quarter of the samples (`as_filmed`) still see first *and* last frame in the film's look. They teach the LoRA to leave alone what is styled already: the next notebook asks for exactly that.
+
+# %% [markdown]
+# ## 4. Encode once
+#
+# VAE, text encoder and image encoder are frozen, so their outputs never change. We compute them once and keep them. An entry is named by a hash of everything it depends on (clip, weights, size, frames, grade), so it cannot be out of date. If everything is there,
+# the encoders are not even loaded: on the 14B model that saves 11 GB of text encoder.
+
+# %%
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from cinelib import cache as caching
+from cinelib import examples
+
+encoding = examples.Encoding(
+    params.height,
+    params.width,
+    params.num_frames,
+    params.fps,
+    variants=params.conditioning_variants,
+    trigger=f"{params.trigger}, " if params.trigger else "",
+    seed=params.seed,
+)
+store = caching.Cache(params.cache)
+encoders = examples.Encoders(params.model, memory=Path(params.cache) / "hashes.json")
+film = examples.encode_clips(dataset, encoding, encoders, store)
+scrambled = examples.encode_clips(dataset, replace(encoding, scramble=True), encoders, store)
+null_prompt = examples.encode_text("", encoders, store)
+encoders.close()
+for line in store.report.lines():
+    stage.log(line)
+
+# %% [markdown]
+# `scrambled` is the **negative control**. Its clips each got a random grade of their own and another clip's caption. A LoRA trained on them sees as many pictures for as many steps, but there is no common look to learn. If
+# it came out like the film's LoRA, we would have learned nothing from the comparison.
+#
+# What one example looks like to the transformer:
+
+# %%
+batch = examples.read_batch(film[:1], condition=1)  # condition 1: a re-graded first frame
+t, h, w = (film[0].num_frames - 1) // 4 + 1, params.height // 8, params.width // 8
+assert batch.latents.shape == (1, 16, t, h, w)  # the clip as filmed
+assert batch.condition.shape == (1, 20, t, h, w)  # 4 mask channels, 16 channels of first frame and grey
+assert batch.prompt_embeds.shape[:2] == (1, 512)  # text tokens
+assert batch.condition[:, :4].sum() == 4 * h * w  # the mask marks the first latent frame and no other
+print("latents  ", tuple(batch.latents.shape), "\ncondition", tuple(batch.condition.shape))
+print("text     ", tuple(batch.prompt_embeds.shape), "\nimage    ", tuple(batch.image_embeds.shape))
+
+# %% [markdown]
+# ## 5. The loss
+#
+# Flow matching draws a straight line from a clip's latents $x$ to pure noise $\varepsilon$. At noise level $\sigma$ between 0 and 1 we stand at
+# $$x_\sigma = (1 - \sigma)\,x + \sigma\,\varepsilon .$$
+# Walking along the line, the *velocity* is the same everywhere: $\varepsilon - x$. The transformer sees $x_\sigma$, the condition, the text and $\sigma$ (times 1000, called the timestep), and guesses the velocity. The loss is its squared error. That is all.
+
+
+# %%
+def flow_matching_loss(transformer, batch, sigma: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """One number a clip: mean squared error of the guessed velocity."""
+    s = sigma.view(-1, 1, 1, 1, 1)
+    noisy = (1 - s) * batch.latents + s * noise  # (B, 16, t, h, w)
+    velocity = transformer(
+        hidden_states=torch.cat([noisy, batch.condition], dim=1),  # (B, 36, t, h, w)
+        timestep=1000 * sigma,  # (B,)
+        encoder_hidden_states=batch.prompt_embeds,  # (B, 512, D)
+        encoder_hidden_states_image=batch.image_embeds,  # (B, N, D)
+        return_dict=False,
+    )[0]
+    return (velocity.float() - (noise - batch.latents)).square().mean(dim=(1, 2, 3, 4))
+
+
+# %% [markdown]
+# ### Exercise 2.1: stand on the line, point along it (easy, 5 minutes)
+# Given latents, noise and a noise level for each clip, return the point on the line and the velocity there.
+
+
+# %% tags=["exercise"]
+import torch
+
+
+def point_and_velocity(latents, noise, sigma):
+    """latents, noise: (B, C, t, h, w); sigma: (B,). Returns two tensors (B, C, t, h, w)."""
+    # BEGIN SOLUTION
+    s = sigma.view(-1, 1, 1, 1, 1)
+    return (1 - s) * latents + s * noise, noise - latents
+    # END SOLUTION
+
+
+# %% [markdown] tags=["hint"]
+# `sigma` has one number a clip; give it four more axes of length 1, so that it multiplies whole clips. The velocity is the derivative of the point with respect to $\sigma$.
+
+# %% tags=["check"]
+from cinelib.exercises import check, expect_close
+
+with check("2.1"):
+    clips_a, noise_a = torch.full((2, 1, 1, 1, 1), 2.0), torch.full((2, 1, 1, 1, 1), 10.0)
+    point_a, velocity_a = point_and_velocity(clips_a, noise_a, torch.tensor([0.0, 0.25]))
+    expect_close(
+        point_a.flatten(), [2.0, 4.0], because="at sigma 0 there is no noise, at 0.25 a quarter of it"
+    )
+    expect_close(
+        velocity_a.flatten(),
+        [8.0, 8.0],
+        because="the line is straight: the velocity is noise minus latents, whatever sigma is",
+    )
+
+
+# %% tags=["wrong"]
+def point_and_velocity(latents, noise, sigma):
+    s = sigma.view(-1, 1, 1, 1, 1)
+    return (1 - s) * latents + s * noise, latents - noise
+
+
+# %% [markdown]
+# ## 6. The LoRA
+#
+# In each block of the transformer, *self-attention* (`attn1`) lets the tokens of the video look at each other, and *cross-attention* (`attn2`) lets each of them look at the text and at the picture. A video token in `attn2` never sees another frame.
+# So a LoRA in `attn2` cannot learn how things move. It can learn what a token should become when the text says *emberfall film*. That is why it suits a look.
+#
+# LoRA leaves the layer's matrix $W$ as it is and adds a product of two thin ones: $Wx + \frac{\alpha}{r} B A x$, with $A$ of shape $(r, in)$ and $B$ of shape $(out, r)$.
+
+
+# %%
+class LoRALinear(torch.nn.Module):
+    """A linear layer and a low-rank update beside it."""
+
+    def __init__(self, layer: torch.nn.Linear, rank: int, alpha: float) -> None:
+        super().__init__()
+        self.layer, self.scale = layer.requires_grad_(False), alpha / rank
+        self.A = torch.nn.Parameter(torch.randn(rank, layer.in_features) / layer.in_features**0.5)
+        self.B = torch.nn.Parameter(torch.zeros(layer.out_features, rank))  # zero: no change at first
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) + self.scale * (x @ self.A.T) @ self.B.T
+
+
+# %% [markdown]
+# `peft` puts the same thing around each of the six projections of every `attn2`: `to_q`, `to_k`, `to_v`, `to_out.0` and, for the picture's tokens, `add_k_proj` and `add_v_proj`. Two invariants before any work: a fresh LoRA changes the
+# output by *exactly* nothing, and it has as many numbers as the formula says.
+
+# %%
+from cinelib import lora
+
+pipe = wan.load_pipeline(params.model, without=("vae", "text_encoder", "image_encoder"))
+transformer = pipe.transformer
+card = lora.AdapterCard(
+    rank=params.rank,
+    alpha=params.lora_alpha,
+    targets=params.targets,
+    use_rslora=params.use_rslora,
+    base_model=params.model,
+    base_hash=caching.weights_hash(params.model, "transformer", Path(params.cache) / "hashes.json"),
+    trigger=params.trigger,
+    dataset_hash=dataset.sha256,
+)
+batch = batch.to(transformer.device)
+sigma, noise = torch.tensor([0.7], device=transformer.device), torch.randn_like(batch.latents)
+with torch.no_grad():
+    before = flow_matching_loss(transformer, batch, sigma, noise)
+trainable = lora.add(transformer, card, name="style", seed=params.seed)
+with torch.no_grad():
+    after = flow_matching_loss(transformer, batch, sigma, noise)
+
+# %%
+from cinelib import flow_matching
+
+assert torch.equal(before, after), "a fresh LoRA must change nothing"
+layers = lora.target_layers(transformer, params.targets).values()
+formula = params.rank * sum(layer.in_features + layer.out_features for layer in layers)
+assert trainable == formula
+assert torch.equal(after, flow_matching.flow_matching_loss(transformer, batch, sigma, noise))
+total = sum(p.numel() for p in transformer.parameters()) - trainable
+print(f"{trainable:,} trainable numbers in {len(layers)} layers, {trainable / total:.2%} of {total:,}")
+
+# %% [markdown]
+# ### Exercise 2.2: how many numbers does it train? (easy, 5 minutes)
+# A block of Wan2.1 I2V has a model width `d`, and all six projections of its `attn2` are `d` by `d`. Write the formula, and find the source's rank-8 LoRA on the 14B model (40 blocks, width 5120).
+
+
+# %% tags=["exercise"]
+def lora_parameters(blocks: int, width: int, rank: int) -> int:
+    """Trainable numbers of a LoRA on the six projections of every attn2."""
+    # BEGIN SOLUTION
+    return blocks * 6 * rank * (width + width)
+    # END SOLUTION
+
+
+# %% [markdown] tags=["hint"]
+# One layer: $A$ has `rank * width` numbers, $B$ has `width * rank`. How many layers are there?
+
+# %% tags=["check"]
+from cinelib.exercises import check, expect_equal
+
+with check("2.2"):
+    expect_equal(lora_parameters(1, 10, 1), 120, because="six layers with 10 + 10 numbers each at rank 1")
+    expect_equal(
+        lora_parameters(40, 5120, 8), 19_660_800, because="0.12 % of 16.4 billion: count A and B, six layers"
+    )
+
+
+# %% tags=["wrong"]
+def lora_parameters(blocks, width, rank):
+    return blocks * 4 * rank * (width + width)
+
+
+# %% [markdown]
+# ## 7. Train
+#
+# Each sample is drawn from (seed, its number) alone: clip, condition, caption or none, noise level, noise. So an interrupted training that is started again goes on with what it would have seen, and ends with the same bits. Try it: interrupt the
+# kernel during the next cell, and run the notebook again.
+#
+# Every `validation_every` steps we measure the loss on held-out clips, always at the same five noise levels and with the same noise. The training loss jumps about, because each step draws other levels; this one is comparable.
+
+# %%
+from tqdm.auto import tqdm
+
+from cinelib import training
+from cinelib.runs.files import digest
+
+held_out = film[-params.validation_clips :]
+train_clips, train_scrambled = film[: -params.validation_clips], scrambled[: -params.validation_clips]
+assert train_clips, f"{len(film)} clips are too few to hold out {params.validation_clips}"
+shared = set(flow_matching.Recipe.__dataclass_fields__) & set(type(params).model_fields)
+recipe = flow_matching.Recipe(**{name: getattr(params, name) for name in shared})
+
+
+def fit(transformer, name: str, clips: list, recipe: flow_matching.Recipe) -> training.History:
+    """Train a fresh adapter `name`; checkpoints lie in a folder named by all that decides the outcome."""
+    if name in getattr(transformer, "peft_config", {}):
+        transformer.delete_adapters(name)
+    lora.add(transformer, card, name, seed=params.seed)
+    key = digest([asdict(recipe), asdict(encoding), asdict(card), len(held_out), name])[:16]
+    with tqdm(total=recipe.max_train_steps, desc=name, disable=stage.unattended) as bar:
+        return training.train(
+            transformer,
+            clips,
+            held_out,
+            null_prompt,
+            recipe,
+            Path(params.cache) / "training" / f"{name}-{key}",
+            loss=flow_matching_loss,
+            adapter=name,
+            log=stage.log,
+            progress=lambda step, total: bar.update(step - bar.n),
+        )
+
+
+history = fit(transformer, "style", train_clips, recipe)
+lora.save(stage.folder / "lora", transformer, replace(card, steps=history.step), "style")
+
+# %% [markdown]
+# The same for the negative control: same recipe, same held-out clips, scrambled training clips.
+
+# %%
+trained_norm = lora.norm(transformer, "style")
+with torch.no_grad():
+    trained_loss = flow_matching_loss(transformer, batch, sigma, noise)
+weights = {name: value.detach().cpu().clone() for name, value in lora.parameters(transformer).items()}
+transformer.delete_adapters("style")
+short = replace(recipe, max_train_steps=params.control_steps, patience=0)
+control = fit(transformer, "control", train_scrambled, short)
+lora.save(stage.folder / "control", transformer, replace(card, steps=control.step), "control")
+del pipe, transformer
+
+# %%
+rows = [{"arm": arm, **row} for arm, h in (("lora", history), ("control", control)) for row in h.validation]
+pd.DataFrame(rows).to_csv(stage.folder / "history.csv", index=False)
+figure = show.curves(
+    {
+        "LoRA": ([r["step"] for r in history.validation], [r["loss"] for r in history.validation]),
+        "negative control": (
+            [r["step"] for r in control.validation],
+            [r["loss"] for r in control.validation],
+        ),
+    },
+    xlabel="optimiser step",
+    ylabel="held-out loss",
+    title="The loss on clips that neither has seen",
+)
+stage.save_figure(figure, "held_out")
+figure
+
+# %% [markdown]
+# ### Exercise 2.3: the learning rate (medium, 10 minutes)
+# Warm-up: a straight line from 0 to the peak over the first steps. Then half a cosine from the peak to 0. Return the factor by which the peak learning rate is multiplied at `step`.
+
+
+# %% tags=["exercise"]
+import math
+
+
+def schedule(step: int, warmup: int, total: int) -> float:
+    """Factor in [0, 1] at `step`, of `total` steps with `warmup` of warm-up."""
+    # BEGIN SOLUTION
+    if step < warmup:
+        return step / warmup
+    progress = (step - warmup) / (total - warmup)
+    return 0.5 * (1 + math.cos(math.pi * progress))
+    # END SOLUTION
+
+
+# %% [markdown] tags=["hint"]
+# After the warm-up let `progress` go from 0 to 1. $\cos(\pi \cdot 0) = 1$ and $\cos(\pi \cdot 1) = -1$; shift and halve.
+
+# %% tags=["check"]
+from cinelib.exercises import check, expect_close
+
+with check("2.3"):
+    expect_close(schedule(5, 10, 110), 0.5, because="half way through the warm-up")
+    expect_close(schedule(10, 10, 110), 1.0, because="the warm-up ends at the peak")
+    expect_close(schedule(60, 10, 110), 0.5, because="the cosine runs over the steps after the warm-up only")
+    expect_close(schedule(110, 10, 110), 0.0, because="it ends at zero")
+
+
+# %% tags=["wrong"]
+import math
+
+
+def schedule(step, warmup, total):
+    if step < warmup:
+        return step / warmup
+    return 0.5 * (1 + math.cos(math.pi * step / total))
+
+
+# %% [markdown]
+# ## 8. The file, and what other tools make of it
+#
+# `pytorch_lora_weights.safetensors` is what diffusers and the Hub expect. Its metadata carry rank and alpha (without them a loader assumes alpha = rank, and the look comes out half as strong), the trigger, the base model and the dataset's hash. We load it into a fresh pipeline with `pipe.load_lora_weights` and ask: is it the same?
+
+# %%
+pipe = wan.load_pipeline(params.model, flow_shift=params.flow_shift)
+pipe.load_lora_weights(str(stage.folder / "lora"), adapter_name="style")
+with torch.no_grad():
+    loaded_loss = flow_matching_loss(pipe.transformer, batch, sigma, noise)
+loaded = {name: value.cpu() for name, value in lora.parameters(pipe.transformer).items()}
+assert loaded.keys() == weights.keys()
+if pipe.transformer.dtype == torch.float32:  # a bf16 base keeps its adapters in bf16
+    assert all(torch.equal(loaded[name], weights[name]) for name in weights)
+    assert torch.equal(loaded_loss, trained_loss), "the file must reproduce the training-time output exactly"
+lora.load(pipe, stage.folder / "control", "control")
+print(lora.read_card(stage.folder / "lora"))
+
+# %% [markdown]
+# Which of the six projections learned? Each square is the size of one update $\frac{\alpha}{r} B A$.
+
+# %%
+import numpy as np
+
+kinds = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")
+
+
+def update_size(layer: torch.nn.Module) -> float:
+    """Frobenius norm of (alpha / r) B A."""
+    return float(
+        (layer.scaling["style"] * layer.lora_B["style"].weight @ layer.lora_A["style"].weight).norm()
+    )
+
+
+modules = dict(pipe.transformer.named_modules())
+sizes = np.full((len(kinds), len(pipe.transformer.blocks)), np.nan)
+for column in range(sizes.shape[1]):
+    for row, kind in enumerate(kinds):
+        layer = modules[f"blocks.{column}.attn2.{kind}"]
+        if hasattr(layer, "lora_A"):
+            sizes[row, column] = update_size(layer)
+figure, (ax,) = show.new_figure(size=(6.5, 2.6), title="Where the LoRA moved the model")
+ax.imshow(sizes, cmap="Blues", aspect="auto")
+ax.set_yticks(range(len(kinds)), kinds)
+ax.set_xlabel("block")
+ax.grid(False)
+figure
+
+# %% [markdown]
+# ## 9. Before and after, at fixed noise
+#
+# Same still, same prompt, same noise. Only the adapter's weight differs: 0 is the base model, exactly.
+
+# %%
+sampling = generation.Sampling(
+    params.height,
+    params.width,
+    params.num_frames,
+    params.num_inference_steps,
+    params.guidance_scale,
+    params.seed,
+)
+
+
+def sample(scene: generation.Scene, style: float, control: float = 0.0) -> np.ndarray:
+    """A clip (T, H, W, 3) with the adapters at these strengths."""
+    pipe.set_adapters(["style", "control"], [style, control])
+    still = generation.open_still(scene.stills[0], params.height, params.width)
+    return generation.generate(pipe, still, encoding.trigger + scene.text, sampling, (scene.name,))
+
+
+arms = {"base": (0.0, 0.0), "lora": (1.0, 0.0), "control": (0.0, 1.0)}
+samples = {arm: [sample(scene, *strengths) for scene in scenes] for arm, strengths in arms.items()}
+stage.log(f"{len(arms) * len(scenes)} clips sampled, {time.perf_counter() - started:.0f} s so far")
+
+# %% [markdown]
+# Turn the strength yourself. Everything between the adapter's 0 and 1 was never trained; it works because the update is simply added.
+
+# %%
+strengths = [0.0, 0.5, 1.0, 1.5]
+known = {0.0: samples["base"][0], 1.0: samples["lora"][0]}
+by_strength = [known[value] if value in known else sample(scenes[0], value) for value in strengths]
+show.compare_slider(by_strength, [f"{value:g}" for value in strengths], description="LoRA", start=2)
+
+# %% [markdown]
+# ## 10. Is it the film's look?
+#
+# Pictures persuade too easily. `grade_distance` compares the colours of two sets of frames as distributions in CIELAB (about 2 is a just visible difference). We measure each arm's distance to the film. The *floor* is the distance between one half of the film's own clips and the other: nobody can ask for less.
+
+# %%
+from cinelib.metrics.style import grade_distance
+
+film_frames = [clip.frames()[::8] for clip in dataset]
+reference = np.concatenate(film_frames)
+distances = {arm: [grade_distance(clip, reference) for clip in found] for arm, found in samples.items()}
+floor = grade_distance(np.concatenate(film_frames[::2]), np.concatenate(film_frames[1::2]))
+worlds = [scene.world for scene in scenes]
+summary = pd.DataFrame(distances).assign(world=worlds).groupby("world").mean()
+summary.loc["all"] = pd.DataFrame(distances).mean()
+print(f"floor, one half of the film against the other: {floor:.1f}")
+summary.round(1)
+
+# %% [markdown]
+# The film has no science fiction in it. Whether its look carries over to that row is the cross-domain question of the source; notebook 06 asks it properly, with many scenes and intervals.
+
+
+# %%
+def draw_signature() -> "show.Figure":
+    """Strips at fixed noise above, losses and distances below."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 2.1 + 1.15 * 4), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[4 * 1.15, 2.6])
+    shown = list(range(min(4, len(scenes))))
+    axes = above.subplots(4, len(shown), squeeze=False)
+    rows = {"still": [np.asarray(still)[None] for still in stills], **samples}
+    for row, (label, found) in enumerate(rows.items()):
+        for column in shown:
+            ax = axes[row, column]
+            ax.imshow(found[column][-1], interpolation="lanczos")
+            ax.set_xticks([])
+            ax.set_yticks([])
+        axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center")
+    for column in shown:
+        axes[0, column].set_title(scenes[column].world, fontsize=9, loc="left")
+    left, right = below.subplots(1, 2)
+    sigmas = flow_matching.VALIDATION_SIGMAS
+    ends = {"base": history.validation[0], "lora": history.validation[-1], "control": control.validation[-1]}
+    for arm, row in ends.items():
+        left.plot(sigmas, [row[f"{s:g}"] for s in sigmas], "o-", color=show.color(arm), label=arm)
+    left.set(xlabel="noise level", ylabel="held-out loss", title="Loss at fixed timesteps")
+    left.legend(frameon=False)
+    right.bar(
+        list(distances), [np.mean(v) for v in distances.values()], color=[show.color(a) for a in distances]
+    )
+    right.axhline(floor, ls=":", color=show.color("real"))
+    right.set(ylabel="CIELAB units", title="Grade distance to the film (dotted: the film itself)")
+    return figure
+
+
+signature = draw_signature()
+stage.save_figure(signature, "signature")
+signature
+
+# %%
+mean = {arm: float(np.mean(values)) for arm, values in distances.items()}
+stage.save_metrics(
+    {
+        "trainable_parameters": trainable,
+        "held_out_loss_before": history.validation[0]["loss"],
+        "held_out_loss_after": history.validation[-1]["loss"],
+        "held_out_loss_control": control.validation[-1]["loss"],
+        "grade_distance_base": {"value": mean["base"], "n": len(scenes), "unit": "CIELAB"},
+        "grade_distance_lora": {"value": mean["lora"], "n": len(scenes), "unit": "CIELAB"},
+        "grade_distance_control": {"value": mean["control"], "n": len(scenes), "unit": "CIELAB"},
+        "grade_distance_floor": {"value": floor, "n": len(dataset), "unit": "CIELAB"},
+        "adapter_norm": trained_norm,
+        "seconds_per_step": float(np.median([row["seconds"] for row in history.train])),
+        "training_seconds": history.seconds,
+        "effective_batch": effective,
+    }
+)
+
+# %% [markdown] tags=["quiz"]
+# **1.** You train an I2V LoRA on 40 clips of a film, first frames untouched. The training loss is low from the first step. Is that good news?
+#
+# ---
+#
+# No. The look is in the first frame, and the model copies it. There is little left to learn, and the LoRA will have little effect on a neutral first frame.
+
+# %% [markdown] tags=["quiz"]
+# **2.** Why is $B$ set to zero at the start, and not $A$ and $B$ both?
+#
+# ---
+#
+# With $B = 0$ the update $BA$ is zero, so training starts from the base model. If both were zero, the gradient of each would be zero too (each is multiplied by the other), and nothing would ever move.
+
+# %% [markdown] tags=["quiz"]
+# **3.** The training loss at step 100 is higher than at step 99. Has the model become worse?
+#
+# ---
+#
+# You cannot tell. The two steps saw other clips at other noise levels, and the loss depends on the level far more than on training. Compare the held-out loss, at fixed levels with fixed noise.
+
+# %% [markdown] tags=["quiz"]
+# **4.** What does the negative control rule out?
+#
+# ---
+#
+# That *any* training of this length moves the colours closer to the film: for instance by making pictures darker, or by wearing out the model's habit to copy the first frame.
+
+# %% [markdown] tags=["quiz"]
+# **5.** Could a LoRA in `attn2` learn a film's nervous hand-held camera?
+#
+# ---
+#
+# Hardly. In `attn2` a video token sees text and the first frame, no other frame. It can make the model *heed* the word "handheld" more, but a motion that the base model does not know needs `attn1`, where frames see each other. Set `targets` to `attn1+attn2` and try.
+
+# %%
+stage.close()
+
+# %% [markdown]
+# ## Limitations
+# - The re-grading is one global change of colour. A look that lives in lenses, grain, vignettes or composition stays in the first frame, and the LoRA need not learn it.
+# - The held-out clips are the last ones of the dataset. If they were cut from a take that training clips come from as well, their loss flatters.
+# - One seed and a few scenes: enough to see a look, not to rank two recipes. Notebook 05 has intervals.
+# - The nano model is small enough to be rough. What transfers to the 14B model is the method, not the numbers: learning rate and steps are tuned for nano.
+#
+# **Next: 03 Motion stage.** Styled keyframes become a coherent sequence.
+#
+# ## Links
+# - [LoRA: low-rank adaptation (Hu et al. 2021)](https://arxiv.org/abs/2106.09685)
+# - [Flow matching (Lipman et al. 2023)](https://arxiv.org/abs/2210.02747)
+# - [Wan: open video generative models (2025)](https://arxiv.org/abs/2503.20314)
+# - [Colour transfer between images (Reinhard et al. 2001)](https://doi.org/10.1109/38.946629)
+# - [diffusers: loading LoRAs](https://huggingface.co/docs/diffusers/main/en/using-diffusers/loading_adapters)
