@@ -71,7 +71,7 @@ class Shot:
 
     def __init__(self, scene: Scene, height: int, width: int) -> None:
         self.scene, self.height, self.width = scene, height, width
-        self.over = 2 if height <= 360 else 1
+        self.over = 2 if height <= 240 else 1
         self.light: Light = LIGHTS[scene.light]
         rng = np.random.default_rng([scene.seed, 2])
         self.phase = float(rng.uniform(0, 2 * np.pi))
@@ -181,6 +181,8 @@ class Shot:
         now, then = self.surfaces(t), self.surfaces(later)
         flow = np.zeros((self.height, self.width, 2), np.float32)
         for k in np.unique(view.owner):
+            if np.array_equal(now[k], then[k]):
+                continue
             rows, columns = np.nonzero(view.owner == k)
             here = np.stack([columns, rows], 1).astype(float)
             there = project(then[k] @ np.linalg.inv(now[k]), here)

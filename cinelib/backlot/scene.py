@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from cinelib.backlot.action import ACTIONS
 from cinelib.backlot.camera import CAMERAS
 from cinelib.backlot.cast import GARMENTS, MOUNTED, NOUNS, WORLDS
 from cinelib.backlot.look import FILM_LOOK, Look, sample_look
@@ -56,14 +57,21 @@ class Scene:
         return f"{self.action} {moving}"
 
     @property
-    def caption(self) -> str:
-        """World, subject, costume, action, place, light, camera."""
+    def light_phrase(self) -> str:
+        """The light as the caption says it."""
+        return LIGHTS[self.light].phrase
+
+    @property
+    def subject_phrase(self) -> str:
+        """Who wears what and does what, where."""
         noun = NOUNS.get(self.subject, self.subject)
         worn = "" if self.subject == "robot" else article(self.costume_phrase)
-        return (
-            f"{self.world}, {a(noun)} in {worn}{self.costume_phrase} "
-            f"{self.action_phrase}, {LIGHTS[self.light].phrase}, {self.camera_phrase}"
-        )
+        return f"{a(noun)} in {worn}{self.costume_phrase} {self.action_phrase}"
+
+    @property
+    def caption(self) -> str:
+        """World, subject, costume, action, place, light, camera."""
+        return f"{self.world}, {self.subject_phrase}, {self.light_phrase}, {self.camera_phrase}"
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -102,22 +110,20 @@ def sample_scene(
         raise ValueError(f"seed must be >= 0 and seconds > 0, got {seed} and {seconds}")
     rng = np.random.default_rng([seed, 1])
     if world is None and set is not None:
-        world = next((name for name, sets in SETS.items() if set in sets), None)
+        homes = {place: name for name, places in SETS.items() for place in places}
+        if set not in homes:
+            raise ValueError(f"set {set!r} is unknown; choose from: {', '.join(homes)}")
+        world = homes[set]
     world = _pick(rng, "world", tuple(SETS), world)
     set = _pick(rng, "set", tuple(SETS[world]), set)
     light = _pick(rng, "light", LIGHTS_OF[set], light)
-    indoors = set in INDOORS
-    cast = (
-        tuple(role for role in WORLDS[world] if not (indoors and role in MOUNTED))
-        if subject is None
-        else WORLDS[world]
-    )
+    cast = WORLDS[world]
+    if subject is None:
+        mounted = None if action not in ACTIONS else action.startswith("rides")
+        cast = tuple(r for r in cast if not (set in INDOORS and r in MOUNTED))
+        cast = tuple(r for r in cast if mounted in (None, r in MOUNTED)) or cast
     subject = _pick(rng, "subject", cast, subject)
-    moves = (
-        ("rides left", "rides right")
-        if subject in MOUNTED
-        else ("walks left", "walks right", "turns", "gestures")
-    )
+    moves = tuple(word for word in ACTIONS if word.startswith("rides") == (subject in MOUNTED))
     action = _pick(rng, "action", moves, action)
     colour = _pick(rng, "colour", tuple(COLOURS), colour)
     trims = tuple(t for t in TRIMS if t != colour and (colour, t) != FILM_PALETTE)
