@@ -166,8 +166,10 @@ def at_root(monkeypatch):
     ("path", "exercise"), EXERCISES, ids=[f"{path.stem[:2]}-{exercise.id}" for path, exercise in EXERCISES]
 )
 def test_check_tells_stub_solution_and_wrong_answer_apart(path, exercise):
-    with pytest.raises(NotAttempted):
+    with pytest.raises(NotAttempted) as untouched:
         run(assemble(path, exercise.id, "stub"))
+    # A NameError here would be the check's own: it must import what it uses.
+    assert isinstance(untouched.value.__cause__, NotImplementedError), repr(untouched.value.__cause__)
     run(assemble(path, exercise.id, "solution"))
     for answer in exercise.wrong:
         program = "\n\n".join([*exercise.context, answer, exercise.check])
