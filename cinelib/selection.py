@@ -85,6 +85,8 @@ def faults(take: Take, rules: Rules) -> list[str]:
     if take.black:
         return [f"black: no part of the picture is brighter than {BLACK_LEVEL} of 255"]
     found = []
+    if take.damaged_at is not None:
+        found.append(f"damaged: the decoder patched a broken frame at {take.damaged_at:.2f} s")
     if take.activity < rules.min_activity:
         found.append(
             f"static: {take.activity:.1%} of the picture changes within half a second, "

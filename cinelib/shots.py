@@ -19,6 +19,7 @@ class Scan:
     """What one pass over a file measured.
 
     `times` (N,) seconds; `blocks` (N, 18, 32) mean grey levels; `cuts` frame indices where a new take begins;
+    `damaged` indices of frames in which the decoder hid an error;
     `rows` (K, H) and `columns` (K, W) brightest levels at the frames `looks` (K,).
     """
 
@@ -26,6 +27,7 @@ class Scan:
     end: float
     blocks: np.ndarray
     cuts: tuple[int, ...]
+    damaged: tuple[int, ...]
     looks: np.ndarray
     rows: np.ndarray
     columns: np.ndarray
@@ -77,6 +79,7 @@ def _scan(reader: Reader) -> Iterator[int]:
         if index % 16 == 0:
             yield index
     fades.update(detectors(len(blocks) - 1, None)[1])
+    damaged = yield from _damaged_frames(reader.path)
     # The first steps out of black are a large change for their size: part of the fade, no cut.
     cuts = {
         cut for cut in cuts if all(abs(reader.times[cut] - reader.times[fade]) > FADE_REACH for fade in fades)
@@ -86,11 +89,30 @@ def _scan(reader: Reader) -> Iterator[int]:
         end=reader.end,
         blocks=np.stack(blocks),
         cuts=tuple(sorted(cut for cut in cuts | fades if 0 < cut < len(blocks))),
+        damaged=damaged,
         looks=np.array(looks),
         rows=np.stack(rows),
         columns=np.stack(columns),
         decoder=reader.decoder,
     )
+
+
+def _damaged_frames(path: str) -> Iterator[int]:
+    """Frames that FFmpeg marks as corrupt. decord hands them out without a word, patched from neighbours."""
+    import av
+
+    damaged = []
+    with av.open(path) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        try:
+            for index, frame in enumerate(container.decode(video=0)):
+                if frame.is_corrupt:
+                    damaged.append(index)
+                if index % 64 == 0:
+                    yield index
+        except av.error.FFmpegError:  # decord read on from here, so only the count of frames is in doubt
+            damaged.append(index)
+    return tuple(damaged)
 
 
 def _detectors() -> Callable[[int, np.ndarray | None], tuple[list[int], list[int]]]:

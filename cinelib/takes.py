@@ -21,7 +21,8 @@ class Take:
     """One shot of one file, black and fading edges already cut away.
 
     `first`, `last`: frame indices, `last` exclusive; `start`, `end`: seconds; `box`: picture without bars, in
-    pixels (left, top, right, bottom); `activity`: share of the picture that changes within half a second.
+    pixels (left, top, right, bottom); `activity`: share of the picture that changes within half a second;
+    `damaged_at`: seconds of the first frame in which the decoder hid an error.
     """
 
     source: Source
@@ -34,6 +35,7 @@ class Take:
     luma: float
     activity: float
     black: bool
+    damaged_at: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -96,6 +98,7 @@ def measure(source: Source, scan: Scan, number: int, first: int, last: int) -> T
         luma=float(scan.blocks[first:last].mean()),
         activity=activity(scan.times[first:last], scan.blocks[first:last]),
         black=all_black,
+        damaged_at=next((float(scan.times[k]) for k in scan.damaged if first <= k < last), None),
         notes=tuple(notes),
     )
 
@@ -122,7 +125,7 @@ def _trim(scan: Scan, first: int, last: int) -> tuple[int, int]:
 def activity(times: np.ndarray, blocks: np.ndarray) -> float:
     """Share of blocks that change within MOTION_LAG seconds, 90th percentile over the take: 0..1.
 
-    The earlier frame is first brought to the later one's brightness (least squares gain), so that a
+    The earlier frame is first brought to the later one's brightness (the blocks' median ratio), so that a
     flickering candle in front of a photograph still counts as motionless. Grain vanishes in block means.
     """
     earlier = np.searchsorted(times, times - MOTION_LAG, side="right") - 1
@@ -130,7 +133,7 @@ def activity(times: np.ndarray, blocks: np.ndarray) -> float:
     if not len(late):  # a take shorter than the lag: first against last frame
         late, earlier = np.array([len(times) - 1]), np.zeros(len(times), dtype=int)
     now, then = blocks[late].astype(np.float32), blocks[earlier[late]].astype(np.float32)
-    gain = (now * then).sum((1, 2), keepdims=True) / ((then**2).sum((1, 2), keepdims=True) + 1e-6)
+    gain = np.median((now + 1) / (then + 1), axis=(1, 2), keepdims=True)
     return float(np.percentile((np.abs(now - gain * then) > MOTION_LEVEL).mean(axis=(1, 2)), 90))
 
 

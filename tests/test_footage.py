@@ -404,6 +404,27 @@ def test_pyav_steps_in_only_where_decord_raises(tmp_path, child):
     assert np.abs(both[0].astype(int) - both[1]).max() <= 3
 
 
+def test_damage_that_the_decoder_hides_is_found(tmp_path, child):
+    """A hole in the middle: decord returns every frame, half of them wrong, and raises nothing."""
+    times = corpus.even_times(5.0, 24)
+    path = corpus.write(
+        tmp_path / "hole.mp4", corpus.moving_square(times, 20), times, options={"crf": "12", "g": "48"}
+    )
+    whole, (take,) = find_takes(only(tmp_path, child), child)
+    assert take.damaged_at is None
+    data = bytearray(path.read_bytes())
+    middle = data.rfind(b"mdat") + (len(data) - data.rfind(b"mdat")) // 2
+    seen = set()
+    for offset in range(0, 4000, 400):  # somewhere in there a slice is hit
+        data[middle + offset : middle + offset + 40] = bytes(40)
+        path.write_bytes(bytes(data))
+        source, takes = find_takes(only(tmp_path, child), child)
+        seen |= {decision.reason.split(":")[0] for decision in decide([source], takes, Rules())}
+        if "damaged" in seen:
+            break
+    assert "damaged" in seen
+
+
 def test_missing_end_of_a_file_is_remarked(tmp_path, child):
     data = make(tmp_path, "cut_off.mkv").read_bytes()
     (tmp_path / "cut_off.mkv").write_bytes(data[: int(len(data) * 0.6)])

@@ -239,6 +239,7 @@ pd.DataFrame(measured, columns=columns).head(12).style.format(precision=2).hide(
 # - **static**: less than `min_activity` of the picture changes within half a second. A slate is caught by this rule, and so is a photograph. There is no special slate detector; a slate in a moving hand would
 #   pass, and you would find it on the contact sheet below,
 # - **too short** for `min_seconds` or for the model's `num_frames`,
+# - **damaged**: the decoder met a broken frame, patched it from its neighbours and said nothing,
 # - **over the quota**: more than `max_clips` are good. Then clips are drawn take by take, so that one long take cannot fill the dataset.
 #
 # Bars and the ends of fades are cut off instead. A take longer than `max_seconds` is split into equal spans.
@@ -581,7 +582,7 @@ stage.close()
 # ## Limitations
 # - Dissolves are not detected: a clip may hold two shots that melt into each other. Interlaced and HDR footage is read as it is.
 # - The static rule knows no meaning. It catches slates and photographs; it would also drop a portrait in which nobody moves.
-# - Some damage is concealed by the decoder: a few lost packets can freeze the picture without an error.
+# - Two shots of the same set in the same light can pass as one take, and a flash can cut a take in two. Look at the timeline.
 # - The optical flow that measures speed is itself an estimate; ratios within some per cent of 1 are equal.
 #
 # **Next:** [02 style stage](02_style_stage.ipynb), where a small adapter learns the look of these clips.
