@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cinelib.parameters import ParameterError
-from cinelib.profiles import PROFILES
+from cinelib.profiles import PROFILES, profile_values
 from cinelib.runs.plan import Plan, PreflightError, check_name
 from cinelib.runs.workbook import Workbook, find_root
 
@@ -182,19 +182,25 @@ def doctor(
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
 
 
-@app.command()
-def lab(profile: Profile = "nano") -> None:
-    """Open JupyterLab on the notebooks; values that a notebook leaves untouched follow the profile."""
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(context: typer.Context, profile: Profile = "nano") -> None:
+    """Open JupyterLab on the notebooks; other options (--no-browser, --port) are JupyterLab's.
+
+    Values that a notebook leaves untouched follow the profile.
+    """
     with _user_errors():
-        root = find_root()
-        _known_profile(profile)
+        workbook = _workbook(context)
+        for model in workbook.stages.values():
+            profile_values(profile, model, workbook.profiles)
     environment = {**os.environ, "CINELIB_PROFILE": profile, "JUPYTER_PREFER_ENV_PATH": "1"}
+    first = f"--LabApp.default_url=/lab/tree/notebooks/{min(workbook.stages)}.ipynb"
     command = [
         sys.executable,
         "-m",
         "jupyterlab",
-        f"--notebook-dir={root}",
-        "--LabApp.default_url=/lab/tree/notebooks",
+        f"--ServerApp.root_dir={workbook.root}",
+        first,
+        *context.args,
     ]
     os.execve(sys.executable, command, environment)
 
@@ -229,13 +235,6 @@ def _constraint(part: Any) -> str:
 def _workbook(context: typer.Context) -> Workbook:
     """The workbook that the caller gave to `app(obj=...)`, else the one that this package belongs to."""
     return context.obj or Workbook(find_root())
-
-
-def _known_profile(profile: str) -> None:
-    from cinelib.parameters import StartHere
-    from cinelib.profiles import profile_values
-
-    profile_values(profile, StartHere)
 
 
 @contextmanager

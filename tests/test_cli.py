@@ -6,11 +6,14 @@ import pty
 import subprocess
 import sys
 import time
+import urllib.request
 
+import psutil
 import pytest
 import toy_film
 from typer.testing import CliRunner
 
+from cinelib import doctor
 from cinelib.cli import app
 from cinelib.profiles import PROFILES
 from cinelib.runs.files import read_json
@@ -110,7 +113,9 @@ def test_params_lists_values_of_a_profile(finished):
     assert ">= 1" in answer.stdout
 
 
-def test_doctor_as_json_tells_each_check(finished):
+def test_doctor_as_json_tells_each_check(finished, monkeypatch):
+    for name in ("torch", "decoder", "encoder"):  # slow; tests of the doctor make them
+        monkeypatch.setattr(doctor, name, lambda name=name: doctor.Check(name, True, "not looked at"))
     (finished.root / "pyproject.toml").write_text('[project]\ndependencies = ["numpy==0.0.1"]\n')
     answer = cinelib(finished, "doctor", "--json", "--profile", "huge")
     checks = {check["name"]: check for check in json.loads(answer.stdout)}
@@ -153,6 +158,40 @@ def test_lab_refuses_an_unknown_profile():
     answer = command("lab", "--profile", "nan0")
     assert answer.returncode == 2
     assert "did you mean 'nano'" in answer.stderr
+
+
+@pytest.mark.slow
+def test_lab_serves_the_notebooks_with_the_profile_in_their_environment(finished, tmp_path):
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--port=0",
+        "--ServerApp.port_retries=0",
+        "--IdentityProvider.token=t",
+    ]
+    environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "toy_film", "lab", "--profile", "smoke", *options],
+        cwd=finished.root,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (found := list(tmp_path.glob("jpserver-*.json"))):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        server = json.loads(found[0].read_text())
+        address = f"{server['url']}api/contents/notebooks?token=t"
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            names = {entry["name"] for entry in json.load(answer)["content"]}
+        assert names == {f"{stage}.ipynb" for stage in finished.stages}
+        assert psutil.Process(process.pid).environ()["CINELIB_PROFILE"] == "smoke"
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs pseudo-terminals")
