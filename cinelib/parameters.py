@@ -209,9 +209,32 @@ class InferenceAcceleration(_VideoShape):
     measures_time: ClassVar[bool] = True
 
     model: ModelPath = "data/nano-wan"
-    num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
-    guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
+    storyboard: FolderPath = Field("data/storyboard", description="folder of neutral stills to start from")
+    trigger: str = Field("emberfall film", description="phrase that opens every prompt, empty for none")
+    max_scenes: int = Field(
+        3, ge=2, le=100, description="scenes that every setting is measured on, one round each"
+    )
+    num_inference_steps: int = Field(12, ge=2, le=1000, description="sampler steps of the plain sampler")
+    guidance_scale: float = Field(3.0, gt=1, le=30, description="classifier-free guidance")
     flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")
+    fewer_steps: list[int] = Field(
+        [8, 6, 4], min_length=1, description="the naive speed-up, fewer sampler steps"
+    )
+    thresholds: list[float] = Field([0.05, 0.1, 0.2], min_length=1, description="of the first-block cache")
+    taylorseer_interval: int = Field(2, ge=2, le=50, description="TaylorSeer computes one step in so many")
+    processes: int = Field(2, ge=2, le=64, description="processes of context and segment parallelism")
+    parallel_steps: int = Field(
+        4, ge=1, le=1000, description="sampler steps of the runs with several processes"
+    )
+
+    @model_validator(mode="after")
+    def _settings(self) -> Self:
+        wrong = [steps for steps in self.fewer_steps if not 1 <= steps < self.num_inference_steps]
+        if wrong:
+            raise ValueError(f"fewer_steps {wrong} must lie between 1 and {self.num_inference_steps - 1}")
+        if min(self.thresholds) <= 0:
+            raise ValueError(f"thresholds {self.thresholds} must be above 0; 0 is the plain sampler")
+        return self
 
 
 class Evaluation(_VideoShape):
@@ -221,9 +244,27 @@ class Evaluation(_VideoShape):
     needs: ClassVar[tuple[str, ...]] = ("01_data_preparation", "02_style_stage", "03_motion_stage")
 
     model: ModelPath = "data/nano-wan"
+    storyboard: FolderPath = Field("data/storyboard", description="folder of neutral stills to start from")
+    trigger: str = Field(
+        "emberfall film", description="phrase that opens the adapters' prompts, empty for none"
+    )
+    in_domain_scenes: int = Field(8, ge=2, le=1000, description="storyboard scenes of the film's own world")
+    cross_domain_scenes: int = Field(4, ge=2, le=1000, description="storyboard scenes of the other world")
     num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
     flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")
+    clip_model: str = Field(
+        "data/nano-clip", description="CLIPModel folder or hub id, empty to leave CLIP-SIM out"
+    )
+    i3d: str = Field("", description="path of the I3D torchscript file for FVD, empty for the stand-in")
+    i3d_sha256: str = Field("", description="SHA-256 of that file")
+    alexnet: str = Field("", description="path of AlexNet weights for LPIPS, empty for the stand-in")
+
+    @model_validator(mode="after")
+    def _weights(self) -> Self:
+        if bool(self.i3d) != bool(self.i3d_sha256):
+            raise ValueError("i3d and i3d_sha256 go together: FVD is only computed with known weights")
+        return self
 
 
 STAGES: dict[str, type[StageParameters]] = {

@@ -38,6 +38,14 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "sample_scenes": 2,
         },
         "03_motion_stage": {"num_frames": 17, "keyframe_frames": 5, "max_scenes": 2},
+        "04_inference_acceleration": {
+            "max_scenes": 2,
+            "num_inference_steps": 4,
+            "fewer_steps": [2],
+            "thresholds": [0.2],
+            "parallel_steps": 1,
+        },
+        "05_evaluation": {"in_domain_scenes": 2, "cross_domain_scenes": 2},
     },
     "a100": {
         _EVERY: {
@@ -61,6 +69,8 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "patience": 5,
             "sample_scenes": 2,
         },
+        "04_inference_acceleration": {"fewer_steps": [30, 20, 10], "parallel_steps": 10},
+        "05_evaluation": {"clip_model": "openai/clip-vit-base-patch32", "cross_domain_scenes": 8},
     },
 }
 
