@@ -118,15 +118,15 @@ def generator(seed: int, *key: str | int) -> torch.Generator:
 
 
 @torch.no_grad()
-def generate(
+def generate_latents(
     pipe: wan.FirstLastPipeline,
     first: Image.Image,
     prompt: str,
     sampling: Sampling,
     key: Sequence[str | int] = (),
     last: Image.Image | None = None,
-) -> np.ndarray:
-    """One clip (T, H, W, 3) uint8 that starts from `first` and, if given, arrives at `last`.
+) -> torch.Tensor:
+    """Normalised latents (1, 16, t, h, w) of a clip from `first` and, if given, to `last`.
 
     Raises:
         ValueError: an image that is not (width, height) of `sampling`: resize it first, so that VAE and
@@ -138,7 +138,7 @@ def generate(
                 f"an image is {image.size[1]}x{image.size[0]}, clips are "
                 f"{sampling.height}x{sampling.width}; open it with open_still"
             )
-    pixels = pipe(
+    return pipe(
         image=first,
         last_image=last,
         prompt=prompt,
@@ -149,9 +149,21 @@ def generate(
         num_inference_steps=sampling.num_inference_steps,
         guidance_scale=sampling.guidance_scale,
         generator=generator(sampling.seed, *key),
-        output_type="pt",
-    ).frames  # (1, T, 3, H, W) in [0, 1]
-    return wan.to_frames(pixels.transpose(1, 2) * 2 - 1)
+        output_type="latent",
+    ).frames
+
+
+def generate(
+    pipe: wan.FirstLastPipeline,
+    first: Image.Image,
+    prompt: str,
+    sampling: Sampling,
+    key: Sequence[str | int] = (),
+    last: Image.Image | None = None,
+) -> np.ndarray:
+    """One clip (T, H, W, 3) uint8; arguments and errors as `generate_latents`."""
+    latents = generate_latents(pipe, first, prompt, sampling, key, last)
+    return wan.to_frames(wan.decode_video(pipe.vae, latents))
 
 
 def style_keyframes(
@@ -159,13 +171,14 @@ def style_keyframes(
 ) -> list[np.ndarray]:
     """Each still of the scene in the adapter's look, as frames (H, W, 3) uint8.
 
-    All stills of a scene share their noise, so that what the LoRA makes up stays alike between them.
+    All stills of a scene share their noise, so that what the LoRA makes up stays alike between them. Only
+    the first latent frame is decoded: the VAE is causal, so later ones could not change it.
     """
     frames = []
     for path in scene.stills:
         still = open_still(path, sampling.height, sampling.width)
-        clip = generate(pipe, still, trigger + scene.text, sampling, (scene.name, "keyframe"))
-        frames.append(clip[0])
+        latents = generate_latents(pipe, still, trigger + scene.text, sampling, (scene.name, "keyframe"))
+        frames.append(wan.to_frames(wan.decode_video(pipe.vae, latents[:, :, :1]))[0])
     return frames
 
 

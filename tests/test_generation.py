@@ -106,6 +106,13 @@ def test_generate_is_the_pipelines_own_call(pipe, scene):
     assert np.abs(ours / 255 - theirs).max() <= 0.5 / 255 + 1e-6
 
 
+def test_a_keyframe_is_the_first_frame_of_the_clip_that_it_opens(pipe, scene):
+    keyframes = generation.style_keyframes(pipe, scene, SAMPLING, "film, ")
+    still = generation.open_still(scene.stills[2], 32, 48)
+    clip = generation.generate(pipe, still, "film, " + scene.text, SAMPLING, (scene.name, "keyframe"))
+    assert np.abs(keyframes[2].astype(int) - clip[0]).max() <= 1
+
+
 def test_noise_depends_on_seed_and_key_alone():
     def noise(*key):
         return torch.randn(4, generator=generation.generator(*key))

@@ -248,9 +248,6 @@ def flow_matching_loss(transformer, batch, sigma: torch.Tensor, noise: torch.Ten
 
 
 # %% tags=["exercise"]
-import torch
-
-
 def point_and_velocity(latents, noise, sigma):
     """latents, noise: (B, C, t, h, w); sigma: (B,). Returns two tensors (B, C, t, h, w)."""
     # BEGIN SOLUTION
@@ -263,6 +260,8 @@ def point_and_velocity(latents, noise, sigma):
 # `sigma` has one number a clip; give it four more axes of length 1, so that it multiplies whole clips. The velocity is the derivative of the point with respect to $\sigma$.
 
 # %% tags=["check"]
+import torch
+
 from cinelib.exercises import check, expect_close
 
 with check("2.1"):
