@@ -15,11 +15,15 @@ import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cinelib.backlot.scene import DAILIES_SEEDS, Scene
 from cinelib.shooting_script import Reel, Take, reels
+
+if TYPE_CHECKING:
+    import av
 
 FPS, HEIGHT, WIDTH = 24, 360, 640
 SCOPE = 268  # picture height of the letterboxed reel (2.39:1)
@@ -95,42 +99,45 @@ def produce(reel: Reel, path: Path) -> list[dict[str, object]]:
     """
     import av
 
-    key, count = [], 0
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    flags = {"fflags": "+bitexact"} | ({} if "damaged" in reel.options else {"movflags": "faststart"})
+    damaged = "damaged" in reel.options
+    flags = {"fflags": "+bitexact"} | ({} if damaged else {"movflags": "faststart"})
     try:
         with av.open(str(partial), "w", format="mp4", options=flags) as container:
-            stream = container.add_stream("libx264", rate=Fraction(FPS))
-            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-            stream.codec_context.thread_count = 1
-            stream.options = {"crf": "25", "preset": "medium", "threads": "1"}
-            audio = (
-                container.add_stream("aac", rate=48000, layout="mono") if "sound" in reel.options else None
-            )
-            for kind, take, frames in timeline(reel):
-                first = count
-                for frame in frames:
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
-                    count += 1
-                key.append(
-                    {"file": reel.file, "take": len(key) + 1, "start": first / FPS, "end": count / FPS}
-                )
-                key[-1] |= {
-                    "kind": "damaged" if "damaged" in reel.options else kind,
-                    "scene": take and take.scene,
-                }
-            container.mux(stream.encode())
-            if audio is not None:
-                _sound(container, audio, count / FPS)
-        if "damaged" in reel.options:
+            key = _film(container, reel)
+        if damaged:  # the index stands at the end of the file, and is lost
             partial.write_bytes(partial.read_bytes()[: partial.stat().st_size * 6 // 10])
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+    return [line | {"kind": "damaged"} for line in key] if damaged else key
+
+
+def _film(container: "av.container.OutputContainer", reel: Reel) -> list[dict[str, object]]:
+    import av
+
+    stream = container.add_stream("libx264", rate=Fraction(FPS))
+    stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+    stream.codec_context.thread_count = 1
+    stream.options = {"crf": "25", "preset": "medium", "threads": "1"}
+    audio = container.add_stream("aac", rate=48000, layout="mono") if "sound" in reel.options else None
+    key, count = [], 0
+    for kind, take, frames in timeline(reel):
+        first = count
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+            count += 1
+        line = {"file": reel.file, "take": len(key) + 1, "start": first / FPS, "end": count / FPS}
+        key.append(line | {"kind": kind, "scene": take and take.scene})
+    container.mux(stream.encode())
+    if audio is not None:
+        _sound(container, audio, count / FPS)
     return key
 
 
-def _sound(container: object, stream: object, seconds: float) -> None:
+def _sound(
+    container: "av.container.OutputContainer", stream: "av.audio.stream.AudioStream", seconds: float
+) -> None:
     """A hum and the crackle of a fire (mono, 48 kHz)."""
     import av
 

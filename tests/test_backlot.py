@@ -29,6 +29,16 @@ from cinelib.backlot.storyboard import scenes
 
 PLAIN = Look()
 HEIGHT, WIDTH = 64, 112
+GOLDEN = [
+    [73.2, 55.2, 90.7],
+    [117.0, 71.9, 66.5],
+    [71.1, 79.6, 66.4],
+    [103.9, 71.8, 66.9],
+    [86.4, 101.1, 71.5],
+    [57.9, 41.2, 29.3],
+    [115.5, 70.5, 33.5],
+    [70.0, 54.2, 88.0],
+]
 
 
 def clip_of(camera, seed=3, place="castle courtyard", **choices):
@@ -351,3 +361,9 @@ def test_the_subject_stands_where_perspective_says():
     shot = Shot(scene, 360, 630)
     rows, _ = np.nonzero(shot.view(0.5).owner >= len(shot.flats))
     assert rows.max() == pytest.approx(180 + 1.22 * FOCAL * 360 / SUBJECT_DEPTH, abs=8)
+
+
+def test_training_scenes_stay_what_the_shipped_model_was_trained_on():
+    """Mean colours of scenes of both worlds; if they change, the classroom model must be trained again."""
+    found = [render(sample_scene(seed), 1).frames[0].mean((0, 1)) for seed in range(8)]
+    assert np.abs(np.array(found) - GOLDEN).max() < 1.5

@@ -108,14 +108,10 @@ def turret(stage: Stage, canvas: Canvas, x: float, half: float, height: float, s
     canvas.box(x - 0.45 * half, -0.2, x + half, height, stone)
     canvas.box(x - 1.12 * half, height - 0.5, x + 1.12 * half, height, tint(stone, 0.9))
     peak = height + 2.3 * half
-    canvas.polygon(
-        np.array([[x - 1.3 * half, height], [x + 1.3 * half, height], [x, peak]]), (0.30, 0.22, 0.34)
-    )
-    canvas.polygon(
-        np.array([[x - 0.1 * half, height], [x + 1.3 * half, height], [x, peak]]), (0.42, 0.30, 0.44)
-    )
+    canvas.polygon([[x - 1.3 * half, height], [x + 1.3 * half, height], [x, peak]], (0.30, 0.22, 0.34))
+    canvas.polygon([[x - 0.1 * half, height], [x + 1.3 * half, height], [x, peak]], (0.42, 0.30, 0.44))
     canvas.box(x - 0.03, peak - 0.1, x + 0.03, peak + 0.8, WOOD)
-    canvas.polygon(np.array([[x, peak + 0.8], [x + 0.9, peak + 0.6], [x, peak + 0.4]]), (0.75, 0.62, 0.30))
+    canvas.polygon([[x, peak + 0.8], [x + 0.9, peak + 0.6], [x, peak + 0.4]], (0.75, 0.62, 0.30))
     window(stage, canvas, x, height - 1.5, 0.2 * half, 0.42)
 
 
@@ -138,22 +134,18 @@ def barrel(canvas: Canvas, x: float, height: float) -> None:
     """A wooden barrel with two hoops."""
     w = 0.34 * height
     canvas.polygon(
-        np.array(
-            [
-                [x - w, 0],
-                [x + w, 0],
-                [x + w * 1.25, height / 2],
-                [x + w, height],
-                [x - w, height],
-                [x - w * 1.25, height / 2],
-            ]
-        ),
+        [
+            [x - w, 0],
+            [x + w, 0],
+            [x + w * 1.25, height / 2],
+            [x + w, height],
+            [x - w, height],
+            [x - w * 1.25, height / 2],
+        ],
         WOOD,
     )
     canvas.polygon(
-        np.array(
-            [[x + w * 0.2, 0], [x + w, 0], [x + w * 1.25, height / 2], [x + w, height], [x + w * 0.2, height]]
-        ),
+        [[x + w * 0.2, 0], [x + w, 0], [x + w * 1.25, height / 2], [x + w, height], [x + w * 0.2, height]],
         tint(WOOD, 1.35),
     )
     for y in (0.22, 0.72):
@@ -162,7 +154,7 @@ def barrel(canvas: Canvas, x: float, height: float) -> None:
 
 def great_hall(stage: Stage) -> None:
     """A long hall: tall windows, pillars, banners, a fireplace and candle wheels."""
-    rng, light = stage.rng, stage.light
+    rng = stage.rng
     stage.backdrop(40, bottom=-8, top=26).box(-80, -8, 80, 26, (0.05, 0.04, 0.05))
     stone = tint((0.58, 0.52, 0.46), rng.uniform(0.9, 1.1))
     pale, dark = (0.60, 0.50, 0.38), (0.34, 0.26, 0.20)
@@ -178,23 +170,8 @@ def great_hall(stage: Stage) -> None:
     back = stage.backdrop(16, bottom=-0.1)
     back.box(back.left, back.bottom, back.right, back.top, stone)
     back.bricks(rng, None, 1.2, 0.55, 0.09)
-    glass = mix(light.sky[1], (0.75, 0.85, 0.95), 0.2) if light.name != "candle" else (0.16, 0.22, 0.46)
-    for x in (-7.2, -3.6, 3.6, 7.2):
-        back.polygon(arched(x - 0.85, x + 0.85, 1.7, 4.6, True), tint(stone, 0.6))
-        back.glow(
-            arched(x - 0.68, x + 0.68, 1.85, 4.55, True), glass, 0.30 if light.name != "candle" else 0.06
-        )
-        back.glow(box(x - 0.05, 1.85, x + 0.05, 5.6), tint(stone, 0.25), 0.0)
-        for y in (2.6, 3.5, 4.4):
-            back.glow(box(x - 0.68, y, x + 0.68, y + 0.09), tint(stone, 0.25), 0.0)
-    back.polygon(arched(-1.7, 1.7, -0.1, 1.5), tint(stone, 1.25))
-    back.polygon(arched(-1.25, 1.25, -0.1, 1.2), (0.10, 0.06, 0.05))
-    stage.lamp(0, 0.9, 15.0, reach=3.4, strength=1.3)
-    fire = np.array(
-        [[-0.8, 0], [0.8, 0], [0.7, 0.5], [0.35, 0.85], [0.2, 0.6], [-0.05, 1.35], [-0.3, 0.7], [-0.6, 0.9]]
-    )
-    back.glow(fire, (1.0, 0.50, 0.10), 0.6)
-    back.glow(fire * [0.55, 0.6], (1.0, 0.9, 0.5), 0.0)
+    _tall_windows(stage, back, stone)
+    _fireplace(stage, back, stone)
     banner(back, 0, 5.6, 0.75, 2.2, BANNERS[rng.integers(len(BANNERS))])
     for z, x in ((12.5, 4.6), (9.2, 3.9)):
         pillars = stage.backdrop(z, bottom=-0.05)
@@ -204,16 +181,38 @@ def great_hall(stage: Stage) -> None:
         pillars.box(pillars.left, 5.0, pillars.right, 5.5, beams)
         for side in (-1, 1):
             pillars.polygon(
-                np.array(
-                    [
-                        [side * (x - 0.3), 3.6],
-                        [side * (x - 0.3), 4.2],
-                        [side * (x - 1.6), 5.0],
-                        [side * (x - 2.3), 5.0],
-                    ]
-                ),
+                [
+                    [side * (x - 0.3), 3.6],
+                    [side * (x - 0.3), 4.2],
+                    [side * (x - 1.6), 5.0],
+                    [side * (x - 2.3), 5.0],
+                ],
                 beams,
             )
+
+
+def _tall_windows(stage: Stage, back: Canvas, stone: RGB) -> None:
+    light = stage.light
+    glass = mix(light.sky[1], (0.75, 0.85, 0.95), 0.2) if light.name != "candle" else (0.16, 0.22, 0.46)
+    for x in (-7.2, -3.6, 3.6, 7.2):
+        back.polygon(arched(x - 0.85, x + 0.85, 1.7, 4.6, True), tint(stone, 0.6))
+        back.glow(
+            arched(x - 0.68, x + 0.68, 1.85, 4.55, True), glass, 0.30 if light.name != "candle" else 0.06
+        )
+        back.glow(box(x - 0.05, 1.85, x + 0.05, 5.6), tint(stone, 0.25), 0.0)
+        for y in (2.6, 3.5, 4.4):
+            back.glow(box(x - 0.68, y, x + 0.68, y + 0.09), tint(stone, 0.25), 0.0)
+
+
+def _fireplace(stage: Stage, back: Canvas, stone: RGB) -> None:
+    back.polygon(arched(-1.7, 1.7, -0.1, 1.5), tint(stone, 1.25))
+    back.polygon(arched(-1.25, 1.25, -0.1, 1.2), (0.10, 0.06, 0.05))
+    stage.lamp(0, 0.9, 15.0, reach=3.4, strength=1.3)
+    fire = np.array(
+        [[-0.8, 0], [0.8, 0], [0.7, 0.5], [0.35, 0.85], [0.2, 0.6], [-0.05, 1.35], [-0.3, 0.7], [-0.6, 0.9]]
+    )
+    back.glow(fire, (1.0, 0.50, 0.10), 0.6)
+    back.glow(fire * [0.55, 0.6], (1.0, 0.9, 0.5), 0.0)
 
 
 def _pillar(stage: Stage, canvas: Canvas, x: float, z: float, stone: RGB) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from cinelib.backlot.canvas import Canvas, box, ellipse
 from cinelib.backlot.heavens import planet
-from cinelib.backlot.palette import mix, tint
+from cinelib.backlot.palette import RGB, mix, tint
 from cinelib.backlot.stage import Stage
 from cinelib.backlot.starship import AMBER, CYAN, MAGENTA, lampshade
 
@@ -112,14 +112,24 @@ def alien_desert(stage: Stage) -> None:
 
     stage.sky(view)
     stage.ground(hue, lambda c: (c.noise(rng, 0.10, 3.0, 0.35), c.noise(rng, 0.06, 0.5)))
+    _mesas(stage, hue)
+    _spires(stage, hue)
+    _dome(stage, -side * rng.uniform(3.8, 4.6))
+    _dunes(stage, hue)
+
+
+def _mesas(stage: Stage, hue: RGB) -> None:
+    rng = stage.rng
     mesas = stage.backdrop(50, bottom=-0.6, top=18)
     mesas.box(mesas.left, -0.6, mesas.right, 1.0, tint(hue, 0.85))
     for x in np.arange(-40, 41, 10):
         x, w, h = x + rng.uniform(-3, 3), rng.uniform(2, 4), rng.uniform(3, 8)
-        mesas.polygon(np.array([[x - w * 1.5, 0], [x - w, h], [x + w, h], [x + w * 1.5, 0]]), tint(hue, 0.62))
-        mesas.polygon(
-            np.array([[x + w * 0.3, 0], [x + w * 0.2, h], [x + w, h], [x + w * 1.5, 0]]), tint(hue, 0.75)
-        )
+        mesas.polygon([[x - w * 1.5, 0], [x - w, h], [x + w, h], [x + w * 1.5, 0]], tint(hue, 0.62))
+        mesas.polygon([[x + w * 0.3, 0], [x + w * 0.2, h], [x + w, h], [x + w * 1.5, 0]], tint(hue, 0.75))
+
+
+def _spires(stage: Stage, hue: RGB) -> None:
+    rng = stage.rng
     rocks = stage.backdrop(20, bottom=-0.1, top=11)
     for _ in range(7):
         x = rng.uniform(3.5, rocks.right) * rng.choice([-1, 1])
@@ -136,7 +146,10 @@ def alien_desert(stage: Stage) -> None:
         )
         rocks.polygon(spire, tint(hue, 0.55))
         rocks.polygon(np.vstack([spire[2:], [[x - 0.1 * w, -0.1]]]), tint(hue, 0.78))
-    _dome(stage, -side * rng.uniform(3.8, 4.6))
+
+
+def _dunes(stage: Stage, hue: RGB) -> None:
+    rng = stage.rng
     dunes = stage.backdrop(28, bottom=-0.2, top=4)
     x = np.linspace(dunes.left, dunes.right, 80)
     y = 0.9 + 0.7 * np.sin(x / 3.1 + rng.uniform(0, 6)) + 0.3 * np.sin(x / 1.3 + rng.uniform(0, 6))

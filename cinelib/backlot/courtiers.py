@@ -24,6 +24,16 @@ def _cape(part: Part, costume: Costume, front: bool, length: float = 0.28) -> No
         bands(part, outline, costume.edge, length, length + 0.14, 1)
 
 
+def _helmet(head: Part, costume: Costume, front: bool) -> None:
+    shaded(head, np.vstack([ellipse(0, 1.72, 0.17, 0.17, 0, np.pi), [[-0.16, 1.53], [0.13, 1.50]]]), STEEL)
+    head.add(box(-0.11 if front else 0.0, 1.655, 0.125 if front else 0.175, 1.70), DARK)
+    head.add(box(-0.015, 1.52, 0.02, 1.66) if front else box(0.08, 1.52, 0.10, 1.66), DARK)
+    plume = np.array(
+        [[0.05, 1.88], [0.0, 2.02], [-0.14, 2.04], [-0.32, 1.90], [-0.34, 1.70], [-0.20, 1.84], [-0.05, 1.88]]
+    )
+    head.add(plume, costume.cloth, True)
+
+
 def knight(costume: Costume, skin: RGB, front: bool) -> Figure:
     """Plate armour, tabard, plumed helmet, sword and cloak."""
     parts = skeleton(front, STEEL, STEEL, 0.095, 0.12, cloth=False)
@@ -42,25 +52,16 @@ def knight(costume: Costume, skin: RGB, front: bool) -> Figure:
     shaded(parts["torso"], torso, STEEL)
     tabard = np.array([[-0.13, 1.48], [0.15, 1.48], [0.17, 0.66], [-0.15, 0.66]])
     parts["torso"].add(tabard, costume.cloth, True)
-    parts["torso"].add(
-        np.array([[0.01, 1.40], [0.11, 1.25], [0.01, 1.08], [-0.09, 1.25]]), costume.edge, True
-    )
+    parts["torso"].add([[0.01, 1.40], [0.11, 1.25], [0.01, 1.08], [-0.09, 1.25]], costume.edge, True)
     parts["torso"].add(box(-wide * 0.95, 0.93, wide * 0.95, 1.0), LEATHER)
-    head = parts["head"]
-    shaded(head, np.vstack([ellipse(0, 1.72, 0.17, 0.17, 0, np.pi), [[-0.16, 1.53], [0.13, 1.50]]]), STEEL)
-    head.add(box(-0.11 if front else 0.0, 1.655, 0.125 if front else 0.175, 1.70), DARK)
-    head.add(box(-0.015, 1.52, 0.02, 1.66) if front else box(0.08, 1.52, 0.10, 1.66), DARK)
-    plume = np.array(
-        [[0.05, 1.88], [0.0, 2.02], [-0.14, 2.04], [-0.32, 1.90], [-0.34, 1.70], [-0.20, 1.84], [-0.05, 1.88]]
-    )
-    head.add(plume, costume.cloth, True)
+    _helmet(parts["head"], costume, front)
     x = 0.26 if front else 0.02
     hand = parts["near hand"]
     hand.add(
-        np.array([[x - 0.035, 0.78], [x + 0.035, 0.78], [x + 0.03, -0.02], [x, -0.14], [x - 0.03, -0.02]]),
+        [[x - 0.035, 0.78], [x + 0.035, 0.78], [x + 0.03, -0.02], [x, -0.14], [x - 0.03, -0.02]],
         (0.86, 0.9, 0.95),
     )
-    hand.add(box(x - 0.13, 0.76, x + 0.13, 0.81), TRIMS["gold"] if costume.trim != "gold" else costume.edge)
+    hand.add(box(x - 0.13, 0.76, x + 0.13, 0.81), TRIMS["gold"])
     hands(parts, front, tint(STEEL, 0.8))
     return assemble(parts, front)
 
@@ -72,7 +73,7 @@ def queen(costume: Costume, skin: RGB, front: bool) -> Figure:
     gown(parts, costume, front, 0.50)
     torso = np.array([[-wide, 1.46], [wide, 1.46], [0.15, 1.0], [-0.15, 1.0]])
     shaded(parts["torso"], torso, costume.cloth, True)
-    parts["torso"].add(np.array([[-0.09, 1.48], [0.11, 1.48], [0.02, 1.30]]), skin)
+    parts["torso"].add([[-0.09, 1.48], [0.11, 1.48], [0.02, 1.30]], skin)
     parts["torso"].add(box(-0.16, 1.0, 0.16, 1.06), costume.edge, True)
     head, hair = parts["head"], (0.30, 0.16, 0.08)
     back = ellipse(-0.03 if front else -0.08, 1.60, 0.20 if front else 0.16, 0.27)

@@ -86,7 +86,7 @@ def ranger(costume: Costume, skin: RGB, front: bool) -> Figure:
         box(-0.02, 0.96, 0.08, 1.06), costume.edge, True
     )
     parts["torso"].add(
-        np.array([[-0.19, 1.56], [0.19, 1.56], [0.16, 1.40], [-0.16, 1.40]]), tint(costume.cloth, 0.6), True
+        [[-0.19, 1.56], [0.19, 1.56], [0.16, 1.40], [-0.16, 1.40]], tint(costume.cloth, 0.6), True
     )
     head = parts["head"]
     face(head, front, skin, (0.12, 0.10, 0.14))

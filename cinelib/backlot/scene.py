@@ -109,19 +109,11 @@ def sample_scene(
     if seed < 0 or seconds <= 0:
         raise ValueError(f"seed must be >= 0 and seconds > 0, got {seed} and {seconds}")
     rng = np.random.default_rng([seed, 1])
-    if world is None and set is not None:
-        homes = {place: name for name, places in SETS.items() for place in places}
-        if set not in homes:
-            raise ValueError(f"set {set!r} is unknown; choose from: {', '.join(homes)}")
-        world = homes[set]
+    world = _home(set) if world is None and set is not None else world
     world = _pick(rng, "world", tuple(SETS), world)
     set = _pick(rng, "set", tuple(SETS[world]), set)
     light = _pick(rng, "light", LIGHTS_OF[set], light)
-    cast = WORLDS[world]
-    if subject is None:
-        mounted = None if action not in ACTIONS else action.startswith("rides")
-        cast = tuple(r for r in cast if not (set in INDOORS and r in MOUNTED))
-        cast = tuple(r for r in cast if mounted in (None, r in MOUNTED)) or cast
+    cast = WORLDS[world] if subject else _cast(world, set, action)
     subject = _pick(rng, "subject", cast, subject)
     moves = tuple(word for word in ACTIONS if word.startswith("rides") == (subject in MOUNTED))
     action = _pick(rng, "action", moves, action)
@@ -147,6 +139,21 @@ def film_scene(seed: int, **choices: Any) -> Scene:
         drawn = replace(drawn, light=low_key[seed % len(low_key)])
     costume = replace(drawn.costume, colour=FILM_PALETTE[0], trim=FILM_PALETTE[1])
     return replace(drawn, costume=costume, look=FILM_LOOK)
+
+
+def _home(place: str) -> str:
+    homes = {name: world for world, places in SETS.items() for name in places}
+    if place not in homes:
+        raise ValueError(f"set {place!r} is unknown; choose from: {', '.join(homes)}")
+    return homes[place]
+
+
+def _cast(world: str, place: str, action: str | None) -> tuple[str, ...]:
+    """Roles that fit: no horses indoors, riders for riding and walkers for walking."""
+    cast = tuple(role for role in WORLDS[world] if not (place in INDOORS and role in MOUNTED))
+    if action not in ACTIONS:
+        return cast
+    return tuple(role for role in cast if (role in MOUNTED) == action.startswith("rides")) or cast
 
 
 def _pick(rng: np.random.Generator, what: str, options: tuple[str, ...], given: str | None) -> str:
