@@ -9,7 +9,22 @@ import numpy as np
 from cinelib import decoding
 from cinelib.isolation import Child, ChildError
 
-SIDECARS = {".txt", ".jsonl", ".csv", ".json", ".md", ".sha256", ".srt", ".yaml", ".yml"}
+VIDEO = {
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mxf",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".mts",
+    ".wmv",
+    ".flv",
+}
+TEXT = {".txt", ".jsonl", ".csv", ".json", ".md", ".srt", ".vtt", ".yaml", ".yml", ".xml", ".html"}
 
 
 class FootageError(ValueError):
@@ -98,21 +113,22 @@ def _is_entry(path: Path, folder: Path) -> bool:
     """Files, and folders that pose as a video; hidden files are the system's, not footage."""
     if any(part.startswith(".") for part in path.relative_to(folder).parts):
         return False
-    return not path.is_dir() or path.suffix.lower() in {".mp4", ".mov", ".mkv", ".webm", ".avi"}
+    return not path.is_dir() or path.suffix.lower() in VIDEO
 
 
 def _probe(path: Path, folder: Path, child: Child) -> Source:
     file = path.relative_to(folder).as_posix()
     if path.is_dir():
         return Source(file, path, reason="undecodable: a folder, not a video file")
-    if path.suffix.lower() in SIDECARS:
+    if path.suffix.lower() in TEXT or path.name in ("SHA256SUMS", "LICENSE"):
         return Source(file, path, reason="not a video: text beside the footage")
     if not path.resolve().is_relative_to(folder.resolve()):
         return Source(file, path, reason="refused: a link that leads out of the footage folder")
     try:
         return Source(file, path, **child.call(decoding.probe, str(path)))
     except ChildError as error:
-        return Source(file, path, reason=f"undecodable: {error}")
+        kind = "undecodable" if path.suffix.lower() in VIDEO else "not a video"
+        return Source(file, path, reason=f"{kind}: {error}")
 
 
 def sample_indices(times: np.ndarray, start: float, num_frames: int, fps: float) -> np.ndarray:
