@@ -10,6 +10,7 @@ from cinelib.metrics.style import (
     grade_distance,
     lighting,
     lighting_distance,
+    look,
     look_drift,
     palette_distance,
 )
@@ -48,6 +49,13 @@ def test_the_distance_grows_with_the_strength_of_a_grade_and_ignores_where_pixel
     distances = [grade_distance(g, clip) for g in graded]
     assert 0 < distances[0] < distances[1] < distances[2]
     assert grade_distance(clip[:, :, ::-1], clip) < 0.2 * distances[0]
+
+
+def test_a_summarised_reference_gives_the_same_numbers():
+    clip, film = picture(0), (picture(1) * 0.8).astype(np.uint8)
+    summary = look(film)
+    assert grade_distance(clip, summary) == grade_distance(look(clip), summary) == grade_distance(clip, film)
+    assert lighting_distance(clip, summary) == lighting_distance(clip, film)
 
 
 def test_doubling_the_size_barely_changes_the_distance():

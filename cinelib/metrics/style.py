@@ -16,7 +16,20 @@ _ROTATIONS = 12
 _FLOOR = 1e-3  # relative luminance of a black that still carries detail, about 10 stops under white
 
 
-def grade_distance(frames: np.ndarray, reference_frames: np.ndarray) -> float:
+@dataclass(frozen=True)
+class Look:
+    """What `grade_distance` and `lighting_distance` need of a set of frames; reuse it for a reference."""
+
+    quantiles: np.ndarray  # (slices, levels), CIELAB units
+    lighting: "Lighting"
+
+
+def look(frames: np.ndarray) -> Look:
+    """Summarise frames (T, H, W, 3) uint8 RGB once, to compare many clips with them."""
+    return Look(_slices(_lab_pixels(as_clip(frames))), lighting(frames))
+
+
+def grade_distance(frames: np.ndarray | Look, reference_frames: np.ndarray | Look) -> float:
     """Sliced 2-Wasserstein distance between the CIELAB pixel distributions of two sets of frames.
 
     The slices are the axes of fixed random rotations, and the distance is scaled by sqrt(3), so that a
@@ -24,14 +37,16 @@ def grade_distance(frames: np.ndarray, reference_frames: np.ndarray) -> float:
 
     Args:
         frames: (T, H, W, 3) uint8 RGB; sizes of the two sets may differ.
-        reference_frames: (N, H, W, 3) uint8 RGB, for example all frames of the film's clips.
+        reference_frames: (N, H, W, 3) uint8 RGB, for example all frames of the film's clips, or their `look`.
 
     Raises:
         ValueError: a set is empty or not uint8 RGB.
     """
-    return _sliced_wasserstein(
-        _lab_pixels(as_clip(frames)), _lab_pixels(as_clip(reference_frames, name="reference_frames"))
-    )
+    slices = [
+        given.quantiles if isinstance(given, Look) else _slices(_lab_pixels(as_clip(given, name=name)))
+        for given, name in ((frames, "frames"), (reference_frames, "reference_frames"))
+    ]
+    return _wasserstein(*slices)
 
 
 def palette_distance(
@@ -53,7 +68,7 @@ def palette_distance(
         if not selected.any():
             raise ValueError(f"{name} selects no pixel")
         inside.append(_lab(clip)[selected])
-    return _sliced_wasserstein(*inside)
+    return _wasserstein(*(_slices(pixels) for pixels in inside))
 
 
 @dataclass(frozen=True)
@@ -91,9 +106,11 @@ def lighting(frames: np.ndarray) -> Lighting:
     return Lighting(luma, float(np.log2(high / low)), float(np.mean(contrast)))
 
 
-def lighting_distance(frames: np.ndarray, reference_frames: np.ndarray) -> LightingDistance:
+def lighting_distance(frames: np.ndarray | Look, reference_frames: np.ndarray | Look) -> LightingDistance:
     """1-Wasserstein distance between luma histograms (L* units), and what the key light changed by."""
-    sample, reference = lighting(frames), lighting(as_clip(reference_frames, name="reference_frames"))
+    sample, reference = (
+        given.lighting if isinstance(given, Look) else lighting(given) for given in (frames, reference_frames)
+    )
     return LightingDistance(
         luma=float(np.abs(sample.luma - reference.luma).mean()),
         key_ratio=sample.key_ratio - reference.key_ratio,
@@ -132,12 +149,13 @@ def _luminance(lightness: float) -> float:
     return ((lightness + 16) / 116) ** 3 if lightness > 8 else lightness / 903.3
 
 
-def _sliced_wasserstein(sample: np.ndarray, reference: np.ndarray) -> float:
-    squares = []
-    for direction in _directions():
-        gap = np.quantile(sample @ direction, _LEVELS) - np.quantile(reference @ direction, _LEVELS)
-        squares.append(np.mean(gap**2))
-    return float(np.sqrt(3 * np.mean(squares)))
+def _slices(pixels: np.ndarray) -> np.ndarray:
+    """Quantiles of pixels (N, 3) along each direction: (directions, levels)."""
+    return np.stack([np.quantile(pixels @ direction, _LEVELS) for direction in _directions()])
+
+
+def _wasserstein(sample: np.ndarray, reference: np.ndarray) -> float:
+    return float(np.sqrt(3 * np.mean((sample - reference) ** 2)))
 
 
 def _directions() -> np.ndarray:
