@@ -115,7 +115,9 @@ def _execute(console: Console, plan: Plan, hashes: Any, jobs: int | None) -> int
 
 def _print_plan(console: Console, plan: Plan) -> None:
     table = Table(title=f"run {plan.name}, profile {plan.profile}", title_justify="left")
-    for column in ("stage", "id", "state", "why", "given"):
+    for column in ("stage", "id", "state"):
+        table.add_column(column, no_wrap=True)
+    for column in ("why", "given"):
         table.add_column(column, overflow="fold")
     for step in plan.steps:
         identity = step.job.identity.id[:12]
@@ -140,14 +142,13 @@ def status(
         for run_name in runs:
             found = state.load(workbook, run_name)
             table = Table(title=f"run {run_name}, profile {found.profile}", title_justify="left")
-            for column in ("stage", "state", "seconds", "finished", "folder"):
+            table.add_column("stage", no_wrap=True)
+            for column in ("state", "seconds", "finished", "folder"):
                 table.add_column(column, overflow="fold")
             for stage in found.stages:
                 seconds = f"{stage.manifest['seconds']:.0f}" if stage.manifest else ""
-                finished = stage.manifest.get("finished", "") if stage.manifest else ""
-                table.add_row(
-                    stage.name, stage.state, seconds, finished, str(stage.folder.relative_to(workbook.root))
-                )
+                finished = stage.manifest["finished"][:16].replace("T", " ") if stage.manifest else ""
+                table.add_row(stage.name, stage.state, seconds, finished, stage.folder.name)
             _console().print(table)
 
 

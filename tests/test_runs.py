@@ -126,7 +126,7 @@ def test_the_reason_names_what_changed(workbook):
     assert changed[2].reason == "strength 1 -> 2"
     assert changed[3].reason == "02_grade changed"
     (workbook.root / "footage" / "c.txt").write_text("new take")
-    (workbook.root / "toy_film" / "paint.py").open("a").write("\n# another paint\n")
+    (workbook.root / "toy_film" / "paint.py").open("a").write("\nPAINT = 2\n")
     assert planned(workbook).steps[1].reason == "toy_film.paint changed; footage changed"
 
 
@@ -146,7 +146,7 @@ def test_a_changed_notebook_is_executed_again_but_outputs_and_cell_ids_do_not_co
 
 
 def test_only_stages_that_use_a_module_depend_on_it(workbook):
-    (workbook.root / "toy_film" / "paint.py").open("a").write("\n# touched\n")
+    (workbook.root / "toy_film" / "paint.py").open("a").write("\nTOUCHED = 1\n")
     assert to_do(planned(workbook)) == CHAIN
 
 

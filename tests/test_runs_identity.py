@@ -5,7 +5,7 @@ import os
 import pytest
 
 from cinelib.runs.files import Hashes, write_json, write_text
-from cinelib.runs.identity import module_files
+from cinelib.runs.identity import code_digest, module_files
 
 
 @pytest.fixture
@@ -71,6 +71,26 @@ def test_imports_are_followed_through_packages_and_relative_names(package):
 )
 def test_references(package, code, expected):
     assert names(package, code) == expected
+
+
+SOURCE = '"""Doc."""\ndef f(x):\n    """What."""\n    return x + 1\n'
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ('"""Reworded."""\n\n\ndef f(x):  # why\n    """How."""\n    return (x + 1)\n', True),
+        (SOURCE.replace("+ 1", "+ 2"), False),
+        (SOURCE.replace("def f", "def g"), False),
+        (SOURCE + "TEXT = 'a'\n", False),
+    ],
+)
+def test_wording_and_layout_are_not_code(other, same):
+    assert (code_digest(SOURCE) == code_digest(other)) is same
+
+
+def test_a_text_that_is_not_a_docstring_is_code():
+    assert code_digest("TEXT = 'a'") != code_digest("TEXT = 'b'")
 
 
 def test_file_hash_is_sha256_and_remembered_by_size_and_time(tmp_path):
