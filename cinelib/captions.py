@@ -124,17 +124,18 @@ def refusal(folder: Path, file: str) -> str:
 
 
 def sentence(fields: Mapping[str, str]) -> str:
-    """One caption from structured fields: action, costume, light, grade, camera, in this order."""
+    """One caption from structured fields: action, costume, light, grade, camera, in this order.
+
+    >>> sentence({"action": "a monk in a red robe walks", "costume": "red robe", "camera": "pans left"})
+    'a monk in a red robe walks, camera pans left'
+    """
     words = {name: str(fields.get(name, "")).strip().rstrip(".,") for name in FIELDS}
-    lighting, grade, camera = words["lighting"], words["color_grading"], words["camera"]
-    parts = [
-        words["action"],
-        words["costume"],
-        lighting if not lighting or "light" in lighting else f"{lighting} light",
-        grade if not grade or "grad" in grade else f"{grade} grade",
-        camera if not camera or "camera" in camera else f"camera {camera}",
-    ]
-    return ", ".join(part for part in parts if part)
+    if words["costume"] in words["action"]:
+        words["costume"] = ""  # the action names it
+    camera = words["camera"]
+    if camera and "camera" not in camera:  # "pans left", but "static"
+        words["camera"] = f"camera {camera}" if camera.split()[0].endswith("s") else f"{camera} camera"
+    return ", ".join(word for word in words.values() if word)
 
 
 def with_trigger(trigger: str, text: str) -> str:

@@ -92,7 +92,8 @@ def write_dataset(
                     )
                     path = write_video(partial / decision.clip, frames, fps, crf=12)
                     rows.append(_row(decision, caption, trigger, frames.shape, fps, digest(path)))
-                    log(f"{decision.clip}: {rows[-1]['text']}")
+                    if len(rows) % 10 == 0:
+                        log(f"{len(rows)} clips written, the last from {decision.file}")
             final.append(decision)
         if not rows:
             return None, final

@@ -110,10 +110,11 @@ def probe(path: str) -> dict[str, Any]:
         raise PermissionError("permission denied")
     if Path(path).stat().st_size == 0:
         raise ValueError("empty file (zero bytes)")
+    av.logging.set_level(av.logging.ERROR)  # errors then carry FFmpeg's own words
     try:
         container = av.open(path)
     except av.error.FFmpegError as error:
-        raise Undecodable(f"not a video that FFmpeg knows ({brief(error)})") from None
+        raise Undecodable(f"truncated, or not a video: {brief(error)}") from None
     with container:
         if not container.streams.video:
             raise ValueError("no picture in this file" + (" (audio only)" if container.streams.audio else ""))
@@ -222,7 +223,10 @@ def _missing_turns(path: str, seen: np.ndarray) -> int:
 
 def brief(error: Exception) -> str:
     """A decoder's complaint without addresses, source paths and stack traces."""
-    text = str(error).strip() or type(error).__name__
-    text = re.split(r"\bStack trace|\n", text)[0]
+    text = re.split(r"\bStack trace|\n", str(error).strip() or type(error).__name__)[0]
+    # PyAV: ... [Errno n] words: 'path', and what FFmpeg logged; decord: [time] file.cc:line: words.
     text = re.sub(r"\[\d\d:\d\d:\d\d\] \S+:\d+: |\[Errno -?\d+\] |\(-?\d+ vs\. 0\) ?", "", text)
-    return re.sub(r"(: )?'?/\S*/\S*'?", "", text)[:160].strip()
+    text = re.split(r": '|; last error log:", text)[0]
+    logged = (getattr(error, "log", None) or ("", "", ""))[2].strip()
+    text = re.sub(r"/\S*/", "", text)[:160].strip()
+    return f"{text} ({logged})" if logged else text

@@ -54,17 +54,19 @@ def test_structured_fields_become_a_sentence_and_are_kept(folder):
         "camera": "pans left",
         "action": "a knight walks through a courtyard",
         "costume": "crimson cloak",
-        "lighting": "torch",
+        "lighting": "torch light",
         "color_grading": "warm teal and orange",
     }
     write_rows(folder, [{"file_name": "solo.mov", **fields}])
     found = Captions.open(folder).find("solo.mov", 0, 3)
     assert found.text == (
-        "a knight walks through a courtyard, crimson cloak, torch light, warm teal and orange grade, "
+        "a knight walks through a courtyard, crimson cloak, torch light, warm teal and orange, "
         "camera pans left"
     )
     assert dict(found.fields) == fields
-    assert sentence({"camera": "static"}) == "camera static" and sentence({}) == ""
+    named = {"action": "a monk in a red robe walks", "costume": "red robe", "camera": "handheld"}
+    assert sentence(named) == "a monk in a red robe walks, handheld camera"
+    assert sentence({"camera": "static"}) == "static camera" and sentence({}) == ""
 
 
 @pytest.mark.parametrize(

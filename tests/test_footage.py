@@ -268,6 +268,7 @@ def test_bad_files_are_named_and_good_ones_unaffected(tmp_path, child):
     (tmp_path / "noise.mkv").write_bytes(random.Random(0).randbytes(30_000))
     (tmp_path / "folder.mov").mkdir()
     (tmp_path / "notes.txt").write_text("shot list")
+    (tmp_path / "SHA256SUMS").write_text("0" * 64 + "  good.mp4")
     (tmp_path / "outside.mp4").symlink_to(sys.executable)
     hurt = bytearray(good)
     hurt[len(hurt) // 3 : 2 * len(hurt) // 3] = random.Random(1).randbytes(
@@ -286,16 +287,16 @@ def test_bad_files_are_named_and_good_ones_unaffected(tmp_path, child):
     assert decisions["good.mp4"].decision == "kept"
     for file, words in {
         "zero.mp4": "zero bytes",
-        "truncated.mp4": "not a video that FFmpeg knows",
-        "letter.mp4": "not a video that FFmpeg knows",
-        "noise.mkv": "not a video that FFmpeg knows",
+        "truncated.mp4": "truncated, or not a video: Invalid data found when processing input (moov atom",
+        "letter.mp4": "undecodable: truncated, or not a video",
+        "noise.mkv": "undecodable: truncated, or not a video",
         "folder.mov": "a folder",
         "one_frame.mp4": "too short",
         "scratched.mp4": "undecodable: decord:",
         "outside.mp4": "out of the footage folder",
     }.items():
         assert decisions[file].decision == "dropped" and words in decisions[file].reason, decisions[file]
-    assert decisions["notes.txt"].decision == "ignored"
+    assert decisions["notes.txt"].decision == decisions["SHA256SUMS"].decision == "ignored"
 
 
 def test_unreadable_file_is_named(tmp_path, child, monkeypatch):
@@ -410,7 +411,7 @@ def test_damage_that_the_decoder_hides_is_found(tmp_path, child):
     path = corpus.write(
         tmp_path / "hole.mp4", corpus.moving_square(times, 20), times, options={"crf": "12", "g": "48"}
     )
-    whole, (take,) = find_takes(only(tmp_path, child), child)
+    _, (take,) = find_takes(only(tmp_path, child), child)
     assert take.damaged_at is None
     data = bytearray(path.read_bytes())
     middle = data.rfind(b"mdat") + (len(data) - data.rfind(b"mdat")) // 2

@@ -73,7 +73,7 @@ from cinelib.footage import survey
 from cinelib.isolation import Child
 
 child = Child()
-sources = survey(params.footage, child, log=stage.log)
+sources = survey(params.footage, child)
 columns = ["file", "codec", "size", "frames", "declared fps", "measured fps", "seconds", "audio", "remarks"]
 display(pd.DataFrame([source.row() for source in sources])[columns].style.format(precision=2).hide())
 
@@ -146,9 +146,11 @@ from itertools import pairwise
 import cv2
 
 
-def motion_speed(frames: np.ndarray, rate: float) -> float:
-    """Mean optical flow of a clip (T, H, W, C) in pixels per second."""
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+def motion_speed(frames: np.ndarray, rate: float, width: int = 112) -> float:
+    """Mean optical flow of a clip (T, H, W, C) in pixels per second, seen at `width` pixels across."""
+    size = (width, round(frames.shape[1] * width / frames.shape[2]))
+    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
+    grey = [cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (0, 0), 1.0) for frame in small]
     flow = [cv2.calcOpticalFlowFarneback(a, b, None, 0.5, 3, 15, 3, 5, 1.1, 0) for a, b in pairwise(grey)]
     return float(np.hypot(*np.moveaxis(flow, -1, 0)).mean() * rate)
 
@@ -267,13 +269,15 @@ print(
 pd.Series([f"{d.decision} {d.reason.split(':')[0]}" for d in decisions]).value_counts().to_frame("spans")
 
 # %% [markdown]
-# The whole folder as a timeline, one row a file. Green spans become clips.
+# The whole folder as a timeline, one row a file. Green spans become clips. The small gaps are what $4k+1$ leaves over; the larger ones are fades.
 
 
 # %%
 def draw_timeline(decisions: list) -> "show.Figure":
     files = list(dict.fromkeys(d.file for d in decisions if d.take))
-    figure, (ax,) = show.new_figure(size=(8.5, 0.42 * len(files) + 0.8), title="Where the clips come from")
+    figure, (ax,) = show.new_figure(
+        size=(8.5, 0.42 * len(files) + 0.8), title="Where the clips come from (green: kept)"
+    )
     for d in (d for d in decisions if d.take):
         row, kept = files.index(d.file), d.decision == "kept"
         ax.barh(
@@ -286,7 +290,7 @@ def draw_timeline(decisions: list) -> "show.Figure":
             color=show.COLORS["keep" if kept else "drop"],
             alpha=0.9 if kept else 0.55,
         )
-        if not kept and d.end - d.start > 0.6:
+        if not kept and d.end - d.start > 1.0:
             word = d.reason.split(":")[0]
             ax.text((d.start + d.end) / 2, row, word, ha="center", va="center", fontsize=6.5)
     ax.set_yticks(range(len(files)), files, fontsize=8)
@@ -359,7 +363,7 @@ picture = whole.copy()
 ImageDraw.Draw(picture).rectangle(box, outline=(0, 190, 120), width=max(3, source.width // 160))
 clip = cut(example, child, params.height, params.width, params.fps)  # (T, H, W, C)
 assert clip.shape == (example.num_frames, params.height, params.width, 3) and len(clip) % 4 == 1
-squeezed = whole.resize((params.width, params.height))
+squeezed = whole.crop(example.take.box).resize((params.width, params.height))
 show.contact_sheet(
     [np.asarray(picture), clip[len(clip) // 2], np.asarray(squeezed)],
     ["source, bars and all; green: what we take", "cover and crop", "the mistake: squeezed"],
@@ -455,18 +459,23 @@ display(report.style.hide().set_properties(**{"text-align": "left"}))
 # No table replaces looking. One tile per span, in the order of the files; what is crossed out was dropped, and why stands above it.
 
 # %%
+from pathlib import Path
+
 shown = [d for d in decisions if d.decision != "ignored"][:96]
-titles = [
-    f"{d.file[:16]}{f' #{d.take.number}' if d.take else ''}\n"
-    + (f"kept, {d.end - d.start:.1f} s" if d.decision == "kept" else d.reason.split(":")[0])
-    for d in shown
+places = [f"{Path(d.file).stem[:17]}{f' #{d.take.number}' if d.take else ''}" for d in shown]
+verdicts = [
+    f"kept, {d.end - d.start:.1f} s" if d.decision == "kept" else d.reason.split(":")[0] for d in shown
 ]
-kept = [d.decision == "kept" for d in shown]
 figure = show.contact_sheet(
-    [poster(d, child) for d in shown], titles, keep=kept, columns=8, tile=1.35,
+    [poster(d, child, width=112) for d in shown],
+    [f"{place}\n{verdict}" for place, verdict in zip(places, verdicts, strict=True)],
+    keep=[d.decision == "kept" for d in shown],
+    columns=8,
+    tile=1.2,
     title=f"{len(dataset)} clips kept of {len(shown)} spans of footage",
-)  # fmt: skip
+)
 stage.save_figure(figure, "signature")
+figure.set_dpi(80)  # on this page; the saved file is larger
 figure
 
 # %% [markdown]
@@ -499,7 +508,7 @@ from cinelib import decoding
 
 rows = []
 for d, clip in list(zip([d for d in decisions if d.clip], dataset, strict=True))[
-    :: max(1, len(dataset) // 8)
+    :: max(1, len(dataset) // 6)
 ]:
     source, take = d.take.source, d.take
     box = cover_box(take.box, params.height, params.width, source.pixel_aspect)
