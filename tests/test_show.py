@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -14,6 +15,7 @@ from cinelib import show
 from cinelib.geometry import WAN_14B, Geometry
 from cinelib.show.pictures import as_clip, as_frame
 from cinelib.show.plots import pareto
+from cinelib.show.style import register
 from cinelib.video import read_video, write_video
 
 
@@ -166,6 +168,15 @@ def test_pipeline_states_the_shapes_of_both_models(clip):
         assert any("40 layers, 16.4 billion weights" in text for text in texts)
         assert len(ax.images) == 1
     assert pixels(figure).std() > 0
+
+
+def test_a_notebook_shows_photographs_as_jpeg_and_drawings_as_png(clip):
+    formatter = DisplayFormatter()
+    register(formatter)
+    photo, _ = formatter.format(show.contact_sheet([clip]))
+    drawing, _ = formatter.format(show.curves({"loss": [2, 1]}))
+    assert "image/jpeg" in photo and "image/png" not in photo
+    assert "image/png" in drawing and "image/jpeg" not in drawing
 
 
 def test_arms_keep_their_colour():

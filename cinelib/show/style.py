@@ -3,7 +3,8 @@
 from typing import Any
 
 from IPython import get_ipython
-from IPython.core.pylabtools import select_figure_formats
+from IPython.core.formatters import DisplayFormatter
+from IPython.core.pylabtools import print_figure
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -51,9 +52,32 @@ STYLE: dict[str, Any] = {
     "figure.titleweight": "bold",
 }
 
-# A notebook learns how to display a Figure only when pyplot draws one, which these figures do without.
+
+def _holds_photographs(figure: Figure) -> bool:
+    images = (image for axes in figure.axes for image in axes.images)
+    return any(image.get_array().ndim == 3 for image in images)
+
+
+def _as_png(figure: Figure) -> str | None:
+    return None if _holds_photographs(figure) else print_figure(figure, "png", base64=True)
+
+
+def _as_jpeg(figure: Figure) -> str | None:
+    # A contact sheet is a sixth of its PNG: saved notebooks stay small enough to share.
+    if not _holds_photographs(figure):
+        return None
+    return print_figure(figure, "jpeg", base64=True, pil_kwargs={"quality": 88})
+
+
+def register(formatter: DisplayFormatter) -> None:
+    """Teach a notebook's formatter to show a Figure: photographs as JPEG, drawings as PNG."""
+    formatter.formatters["image/png"].for_type(Figure, _as_png)
+    formatter.formatters["image/jpeg"].for_type(Figure, _as_jpeg)
+
+
+# A notebook learns it by itself only when pyplot draws a figure, which these figures do without.
 if (_shell := get_ipython()) is not None:
-    select_figure_formats(_shell, {"png"}, bbox_inches="tight")
+    register(_shell.display_formatter)
 
 
 def color(label: str, position: int = 0) -> str:
