@@ -105,7 +105,8 @@ def _execute(console: Console, plan: Plan, hashes: Any, jobs: int | None) -> int
     finally:
         hashes.save()
     for error in outcome.failed.values():
-        _error(f"{error}\n  kept: {error.folder / 'out.ipynb'}\n  log:  {error.folder / 'log.txt'}")
+        kept = [error.folder / name for name in ("out.ipynb", "log.txt")]
+        _error("\n".join([str(error), *(f"  kept: {path}" for path in kept if path.exists())]))
     if outcome.blocked:
         _error(f"not executed, because of that: {', '.join(outcome.blocked)}")
     _say(console, f"executed {len(outcome.executed)}, reused {len(outcome.reused)}")

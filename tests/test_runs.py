@@ -291,3 +291,21 @@ def test_an_explicit_value_equal_to_the_notebooks_literal_wins_over_the_profile(
     made, outcome = executed(workbook, named=["01_cut"], profile="smoke", overrides={"01_cut": {"width": 1}})
     assert outcome.ok
     assert (made.steps[0].job.folder / "cut.txt").read_text() == "r r"
+
+
+def test_sources_that_change_after_planning_are_noticed(workbook):
+    made = planned(workbook, {"01_cut": {"width": 3}}, named=["01_cut"])
+    (workbook.root / "toy_film" / "paint.py").open("a").write("\nLATE = 1\n")
+    outcome = pipeline.run(made, Hashes(), Silent(), 1)
+    assert "toy_film.paint changed since the run was planned" in str(outcome.failed["01_cut"])
+    assert not made.steps[0].job.folder.exists()
+
+
+def test_sources_that_change_while_a_stage_runs_are_recorded(workbook):
+    code = "from pathlib import Path\nPath('toy_film/paint.py').open('a').write('\\nLATE = 2\\n')"
+    toy_film.write_notebook(workbook, Cut, ["import toy_film.paint", code])
+    made, outcome = executed(workbook, named=["01_cut"])
+    assert outcome.ok
+    content = manifest.read(made.steps[0].job.folder)
+    assert content["changed_while_executed"] == "toy_film.paint changed"
+    assert to_do(planned(workbook, named=["01_cut"])) == ["01_cut"]

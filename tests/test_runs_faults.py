@@ -119,7 +119,7 @@ def test_kill_9_of_kernel_or_worker_fails_the_stage_clearly(prepared, victim, me
     _, errors = run.process.communicate(timeout=60)
     assert run.process.returncode == 1
     assert f"error: 02_grade: {message}" in errors or message in errors
-    kept = next(line.split("log:")[1].strip() for line in errors.splitlines() if "log:" in line)
+    kept = next(line.split("kept:")[1].strip() for line in errors.splitlines() if "log.txt" in line)
     assert Path(kept).is_file()
     run.all_gone()
     assert not run.folder.exists()

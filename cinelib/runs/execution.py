@@ -15,7 +15,7 @@ import yaml
 from cinelib.parameters import StageParameters
 from cinelib.runs import inputs, lock, manifest
 from cinelib.runs.files import Hashes, read_json, write_json, write_text
-from cinelib.runs.identity import Identity
+from cinelib.runs.identity import Identity, changes, identify
 from cinelib.runs.process import WorkerFailed, work
 from cinelib.runs.progress import Board
 from cinelib.runs.stage import FOLDER_VARIABLE, UPSTREAM_VARIABLE
@@ -56,6 +56,11 @@ class Job:
         """Held by whoever executes it."""
         return self.workbook.lock(self.folder)
 
+    def moved(self, hashes: Hashes) -> str:
+        """What changed among notebook, modules and inputs since this job was planned; empty for nothing."""
+        now = identify(self.workbook, self.params, self.identity.parts["upstream"], hashes)
+        return "; ".join(changes(now.parts, self.identity.parts))
+
     def problem(self, hashes: Hashes | None = None) -> str:
         """Why the stage must be executed; empty when its folder can be reused."""
         found = manifest.problem(self.folder, hashes)
@@ -85,6 +90,10 @@ def ensure(job: Job, hashes: Hashes, board: Board, threads: int, cancel: threadi
     with lock.held(job.lock, cancel, lambda: board.line(job.stage, _WAITING)) as descriptor:
         if not job.problem(hashes):
             return False
+        if moved := job.moved(hashes):
+            raise StageFailed(
+                job.stage, f"{moved} since the run was planned; the same command goes on", job.folder
+            )
         _make_room(job.folder)
         values = job.params.model_dump(mode="json")
         write_text(job.folder / "params.yaml", yaml.safe_dump(values, sort_keys=False))
@@ -103,7 +112,9 @@ def ensure(job: Job, hashes: Hashes, board: Board, threads: int, cancel: threadi
         kernel = read_json(job.folder / manifest.KERNEL_FILE)
         if kernel is None:
             raise _kept(job, "the notebook ended before stage.close() in its last cell")
-        _finish(job, hashes, started, {**kernel, "peak_tree_rss_bytes": peak})
+        if moved := job.moved(hashes):
+            board.line(job.stage, f"{moved} while it was executed; the manifest says so")
+        _finish(job, hashes, started, {**kernel, "peak_tree_rss_bytes": peak}, moved)
         return True
 
 
@@ -135,7 +146,7 @@ def _environment(job: Job, threads: int) -> dict[str, str]:
     }
 
 
-def _finish(job: Job, hashes: Hashes, started: float, kernel: Mapping[str, Any]) -> None:
+def _finish(job: Job, hashes: Hashes, started: float, kernel: Mapping[str, Any], moved: str) -> None:
     upstream = {
         stage: {
             "id": folder.name,
@@ -153,6 +164,7 @@ def _finish(job: Job, hashes: Hashes, started: float, kernel: Mapping[str, Any])
         upstream=upstream,
         seconds=round(time.time() - started, 2),
         kernel=dict(kernel),
+        changed_while_executed=moved,
     )
     hashes.save()
 
