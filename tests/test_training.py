@@ -413,7 +413,29 @@ def test_an_empty_dataset_is_refused(transformer, encoded, tmp_path):
         training.train(transformer, [], [], encoded[1], RECIPE, tmp_path, log=quiet)
 
 
-def test_gradient_checkpointing_and_bf16_run_and_agree(encoded, tmp_path):
+def test_a_bf16_base_trains_an_fp32_adapter_that_the_pipeline_samples_with(encoded, tmp_path):
+    """The 14B model's case: base in bf16, adapter in fp32, autocast between them."""
+    from PIL import Image
+
+    from cinelib import generation
+
+    pipe = wan.load_pipeline(MODEL, dtype=torch.bfloat16, device="cpu")
+    assert pipe.transformer.dtype == torch.bfloat16 and pipe.vae.dtype == torch.float32
+    lora.add(pipe.transformer, CARD)
+    history = fit(pipe.transformer, encoded, tmp_path, dataclasses.replace(RECIPE, precision="bf16"))
+    adapter = weights(pipe.transformer)
+    assert all(value.dtype == torch.float32 for value in adapter.values())
+    assert history.validation[-1]["weights_norm"] != history.validation[0]["weights_norm"]
+    lora.save(tmp_path, pipe.transformer, CARD)
+    fresh = wan.load_pipeline(MODEL, dtype=torch.bfloat16, device="cpu")
+    lora.load(fresh, tmp_path)
+    sampling = generation.Sampling(32, 48, 5, num_inference_steps=2)
+    image = Image.new("RGB", (48, 32), "grey")
+    clip = generation.generate(fresh, image, "a knight", sampling, last=image)
+    assert clip.shape == (5, 32, 48, 3)
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(encoded, tmp_path):
     results = {}
     for name, change in {"plain": {}, "checkpointing": {"gradient_checkpointing": True}}.items():
         pipe = wan.load_pipeline(MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))

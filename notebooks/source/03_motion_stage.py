@@ -256,6 +256,8 @@ def frame_mask(num_frames: int, known: list[int]) -> np.ndarray:
 # Write one flag a frame, repeat the first flag four times in all, cut the list into fours: each four is a column.
 
 # %% tags=["check"]
+import numpy as np
+
 from cinelib.exercises import check, expect_equal
 
 with check("3.2"):
