@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 SMOKE = Path(__file__).parent.parent / "data" / "smoke-wan"
-WAN_CLASSES = {  # model_index.json of Wan-AI/Wan2.1-I2V-14B-720P-Diffusers; the tokenizer is a generic fast one
+WAN_CLASSES = {  # model_index.json of Wan-AI/Wan2.1-I2V-14B-720P-Diffusers, tokenizer apart
     "vae": ["diffusers", "AutoencoderKLWan"],
     "text_encoder": ["transformers", "UMT5EncoderModel"],
     "transformer": ["diffusers", "WanTransformer3DModel"],

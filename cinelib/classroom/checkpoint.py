@@ -14,6 +14,7 @@ from cinelib.classroom import architecture, text
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
+    from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 SUMS = "SHA256SUMS"
 CARD = "README.md"
@@ -41,20 +42,41 @@ def save(pipe: "WanImageToVideoPipeline", folder: Path, card: str) -> Path:
     Raises:
         ValueError: if a weight is not finite in half precision (it would be lost in silence).
     """
-    draft = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(draft, ignore_errors=True)
     parts = {name: part for name, part in pipe.components.items() if part is not None}
     halves = {
         name: _half(name, part) if isinstance(part, torch.nn.Module) else part for name, part in parts.items()
     }
-    type(pipe)(**halves).save_pretrained(draft, safe_serialization=True)
-    _settle_configs(draft)
+
+    def write(draft: Path) -> None:
+        type(pipe)(**halves).save_pretrained(draft, safe_serialization=True)
+        _settle_configs(draft)
+
+    return _replace(folder, write, card)
+
+
+def save_clip(
+    model: "CLIPModel", tokenizer: "CLIPTokenizer", processor: "CLIPImageProcessor", folder: Path, card: str
+) -> Path:
+    """Write an image-text model that `CLIPModel` and `CLIPProcessor` load; replaces `folder` in one step."""
+    from transformers import CLIPProcessor
+
+    def write(draft: Path) -> None:
+        _half("clip", model).save_pretrained(draft, safe_serialization=True)
+        CLIPProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(draft)
+        _edit(draft / "config.json", lambda values: values | {"dtype": "float32"})
+
+    return _replace(folder, write, card)
+
+
+def _replace(folder: Path, write: Callable[[Path], None], card: str) -> Path:
+    draft, old = folder.with_name(f".{folder.name}.partial"), folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    write(draft)
     (draft / CARD).write_text(card, encoding="utf-8")
     write_sums(draft)
     for path in draft.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.replace(old)
     draft.replace(folder)

@@ -16,7 +16,7 @@ from cinelib.classroom.loop import Log, Plan, Training, share
 if TYPE_CHECKING:
     from diffusers import WanTransformer3DModel
 
-KEPT_TOKENS = 48  # no caption of the grammar is longer; what follows are the zeros that pad it to 512
+KEPT_TOKENS = 40  # no caption of the grammar is longer; what follows are the zeros that pad it to 512
 LAST_FRAME = 0.35  # share of steps that also give the last frame
 NO_CAPTION = 0.1
 FLOW_SHIFT = 3.0

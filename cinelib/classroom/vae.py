@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cinelib.classroom import autoencoder
-from cinelib.classroom.loop import Log, Plan, Training, share
+from cinelib.classroom import autoencoder, principal
+from cinelib.classroom.loop import Log, Plan, Training, generator, share, world
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLWan
@@ -36,9 +36,9 @@ class Phase:
 
 
 PHASES = (
-    Phase(steps=1000, batch=16, frames=1, height=64, width=64, learning_rate=2e-3, clips=640),
-    Phase(steps=400, batch=2, frames=9, height=64, width=64, learning_rate=1.5e-3),
-    Phase(steps=350, batch=2, frames=17, height=64, width=64, learning_rate=1e-3),
+    Phase(steps=1000, batch=8, frames=1, height=64, width=64, learning_rate=2e-3, clips=640),
+    Phase(steps=300, batch=4, frames=9, height=64, width=64, learning_rate=1.2e-3),
+    Phase(steps=200, batch=4, frames=17, height=64, width=64, learning_rate=1e-3),
 )
 
 
@@ -105,6 +105,9 @@ def train(
 ) -> Iterator[Training]:
     """Train `vae` in place through `phases`, each resumable in `folder`; yields after each save."""
     plan = plan or Plan(steps=1, learning_rate=1e-3, ema=0.99)
+    autoencoder.start_from_frames(vae)
+    pictures = replace(phases[0], batch=256 * world(), frames=1)
+    principal.start(vae, crops(frames, pictures, generator(plan.seed, -1))[:, :, 0])
     for number, phase in enumerate(phases):
         if number and phases[number - 1].frames == 1:
             autoencoder.start_from_frames(vae)

@@ -1,0 +1,122 @@
+"""`python -m cinelib.classroom`: train, export, evaluate, and the smoke checkpoint."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+Name = Annotated[str, typer.Option(help="nano or smoke")]
+Folder = Annotated[Path, typer.Option(help="where rendered clips and checkpoints are kept")]
+DEFAULT = Path("build/classroom")
+LIMITS = (
+    "It knows the backlot and nothing else, at this size and length. "
+    "Fine texture is lost in the autoencoder; limbs smear in fast motion."
+)
+SMOKE_CARD = """# smoke-wan
+
+Random weights in Wan2.1 I2V's layout at the smallest legal size. It generates noise; it exists to test logic.
+Made by `python -m cinelib.classroom smoke`. Licence: Apache-2.0.
+"""
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+@app.callback()
+def main() -> None:
+    """The classroom model."""
+
+
+@app.command()
+def train(
+    stages: Annotated[list[str] | None, typer.Argument(help="default: all, in order")] = None,
+    recipe: Name = "nano",
+    folder: Folder = DEFAULT,
+    threads: Annotated[int, typer.Option(help="of each process; 0 leaves torch's choice")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
+) -> None:
+    """Run the stages, each from where it stopped; under `torchrun` the processes share each batch."""
+    import os
+
+    import torch
+
+    from cinelib.classroom.recipe import SETTINGS, Recipe
+
+    if threads:
+        torch.set_num_threads(threads)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    Recipe(SETTINGS[recipe], folder, device, _say).run(*(stages or ()))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@app.command()
+def export(
+    recipe: Name = "nano",
+    folder: Folder = DEFAULT,
+    model: Annotated[Path, typer.Option(help="folder to write")] = Path("data/nano-wan"),
+    clip: Annotated[Path, typer.Option(help="folder of the image-text model to write")] = Path(
+        "data/nano-clip"
+    ),
+    hardware: Annotated[str, typer.Option(help="for the card")] = "2 CPU cores",
+    limits: Annotated[str, typer.Option(help="for the card")] = LIMITS,
+) -> None:
+    """Write the checkpoint as trained so far; training may go on meanwhile."""
+    from dataclasses import astuple
+
+    from cinelib.classroom import card, checkpoint, contrast, scenes
+    from cinelib.classroom.recipe import SETTINGS, Recipe
+
+    training = Recipe(SETTINGS[recipe], folder)
+    shape = training.settings.shape
+    pipe = training.restore()
+    checkpoint.save(pipe, model, card.nano(folder, astuple(shape), training.seeds, hardware, limits))
+    held_out = scenes.render_clips(
+        scenes.evaluation_seeds(64, 600_000), scenes.Shape(1, shape.height, shape.width)
+    )
+    parts = (training.clip.eval(), training.clip_tokenizer, pipe.image_processor)
+    found = contrast.retrieval(*parts, held_out.frames[:, 0], held_out.captions)
+    checkpoint.save_clip(*parts, clip, card.nano_clip(folder, training.seeds, found, len(held_out)))
+    _say(f"{model} and {clip} written")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Option(help="checkpoint folder")] = Path("data/nano-wan"),
+    clips: Annotated[
+        int, typer.Option(min=1, help="held-out clips for each measurement and camera move")
+    ] = 8,
+    num_inference_steps: Annotated[int, typer.Option(min=1)] = 12,
+    guidance_scale: Annotated[float, typer.Option(min=1)] = 3.0,
+) -> None:
+    """Measure the checkpoint on held-out scenes and write the table into its card."""
+    import json
+
+    from cinelib.classroom import card, checkpoint, evaluation
+    from cinelib.wan import load_pipeline
+
+    sampler = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
+    table = evaluation.evaluate(load_pipeline(model), clips, _say, **sampler)
+    path = model / checkpoint.CARD
+    text = card.insert_measured(path.read_text(encoding="utf-8"), card.measured(table, sampler))
+    (model / "metrics.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    checkpoint.write_sums(model)
+
+
+@app.command()
+def smoke(
+    folder: Annotated[Path, typer.Option(help="folder to write")] = Path("data/smoke-wan"),
+) -> None:
+    """Write the checkpoint of random weights that tests use."""
+    from cinelib.classroom import architecture, checkpoint, language, scenes
+
+    captions = [spoken.text for spoken in language.drawn_captions(scenes.training_seeds(2000))]
+    checkpoint.save(checkpoint.build(architecture.SMOKE, captions), folder, SMOKE_CARD)
+
+
+if __name__ == "__main__":
+    app()

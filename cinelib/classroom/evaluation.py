@@ -1,0 +1,135 @@
+"""How good a classroom checkpoint is, measured on held-out scenes with fixed seeds."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from cinelib.classroom import autoencoder, encoding, scenes
+from cinelib.classroom.camera_motion import MOVES, camera_move, mean_speed
+from cinelib.classroom.sampling import generate
+from cinelib.classroom.vae import psnr
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKLWan, WanImageToVideoPipeline
+
+Table = dict[str, dict[str, Any]]
+SHAPE = scenes.Shape(17, 64, 112)
+FIRST_SEED = 500_000  # within the evaluation seeds: away from the storyboard's
+
+
+def autoencoder_table(vae: "AutoencoderKLWan", frames: np.ndarray) -> Table:
+    """PSNR and SSIM of whole clips uint8 (N, T, H, W, 3) as decoded, and the error of frame differences."""
+    pixels = encoding.to_pixels(frames)
+    decoded = []
+    with torch.no_grad():
+        for clip in pixels:
+            decoded.append(autoencoder.decode(vae, autoencoder.encode(vae, clip[None])).clamp(-1, 1))
+    decoded = torch.cat(decoded)
+    per_frame = psnr(decoded, pixels)
+    flicker = (decoded.diff(dim=2) - pixels.diff(dim=2)).abs().mean() * 127.5
+    count = len(frames)
+    return {
+        "vae_psnr": _row(
+            per_frame.mean(), count, "dB", per_frame=[round(float(v), 2) for v in per_frame.mean(0)]
+        ),
+        "vae_psnr_last_frame": _row(per_frame[:, -1].mean(), count, "dB"),
+        "vae_ssim": _row(_ssim(decoded, pixels), count, ""),
+        "vae_temporal_difference_error": _row(flicker, count, "grey levels of 255"),
+    }
+
+
+def _ssim(decoded: torch.Tensor, pixels: torch.Tensor) -> float:
+    from torchvision.transforms.functional import gaussian_blur, rgb_to_grayscale
+
+    # Wang et al. 2004 on luma: 11x11 Gaussian window of sigma 1.5, constants 0.01 and 0.03
+    x, y = (
+        rgb_to_grayscale(video.transpose(1, 2).flatten(0, 1).add(1).div(2)) for video in (decoded, pixels)
+    )
+
+    def blur(image: torch.Tensor) -> torch.Tensor:
+        return gaussian_blur(image, [11, 11], [1.5, 1.5])
+
+    mx, my = blur(x), blur(y)
+    vx, vy, cov = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
+    map_ = ((2 * mx * my + 1e-4) * (2 * cov + 9e-4)) / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))
+    return float(map_.mean())
+
+
+def camera_table(pipe: "WanImageToVideoPipeline", per_move: int, **sampler: Any) -> Table:
+    """Camera control and speed on `per_move` held-out scenes of each of MOVES.
+
+    The caption asks for the move, the first frame is the scene's; the move is then measured from the
+    generated pixels. The same measurement on the real clips tells how far it can be trusted.
+    """
+    clips, asked = _scenes_per_move(per_move)
+    made = generate(pipe, clips.frames[:, 0], clips.captions, SHAPE.num_frames, **sampler)
+    hits = [camera_move(clip) == move for clip, move in zip(made, asked, strict=True)]
+    real = [camera_move(clip) == move for clip, move in zip(clips.frames, asked, strict=True)]
+    moving = [row for row, move in enumerate(asked) if move != "static"]
+    speed = np.mean([mean_speed(made[row]) for row in moving])
+    true_speed = np.mean([mean_speed(clips.frames[row]) for row in moving])
+    first = psnr(encoding.to_pixels(made[:, :1]), encoding.to_pixels(clips.frames[:, :1]))
+    by_move = {
+        move: round(float(np.mean([hit for hit, a in zip(hits, asked, strict=True) if a == move])), 3)
+        for move in MOVES
+    }
+    return {
+        "camera_control": _row(np.mean(hits), len(hits), "share", by_move=by_move),
+        "camera_control_of_real_clips": _row(np.mean(real), len(real), "share"),
+        "speed_ratio": _row(speed / true_speed, len(moving), "generated / real"),
+        "first_frame_psnr": _row(first.mean(), len(hits), "dB"),
+    }
+
+
+def ending_table(pipe: "WanImageToVideoPipeline", count: int, **sampler: Any) -> Table:
+    """PSNR of the generated last frame to the real one, when it is given and when it is not."""
+    clips = scenes.render_clips(scenes.evaluation_seeds(count, FIRST_SEED + 50_000), SHAPE)
+    first, last = clips.frames[:, 0], clips.frames[:, -1]
+    table = {}
+    for name, given in (("last_frame_psnr_given", last), ("last_frame_psnr_not_given", None)):
+        made = generate(pipe, first, clips.captions, SHAPE.num_frames, last=given, **sampler)
+        table[name] = _row(
+            psnr(encoding.to_pixels(made[:, -1:]), encoding.to_pixels(last[:, None])).mean(), count, "dB"
+        )
+    return table
+
+
+def evaluate(
+    pipe: "WanImageToVideoPipeline",
+    clips: int = 8,
+    log: Callable[[str], None] = print,
+    **sampler: Any,
+) -> Table:
+    """Every measurement, each on about `clips` held-out clips (camera control: `clips` per move)."""
+    held_out = scenes.render_clips(scenes.evaluation_seeds(clips, FIRST_SEED), SHAPE)
+    table: Table = {}
+    for measure in (
+        lambda: autoencoder_table(pipe.vae, held_out.frames),
+        lambda: camera_table(pipe, clips, **sampler),
+        lambda: ending_table(pipe, clips, **sampler),
+    ):
+        rows = measure()
+        for name, row in rows.items():
+            log(f"{name:34} {row['value']:8.3f} {row['unit']:18} n={row['n']}")
+        table |= rows
+    return table
+
+
+def _scenes_per_move(per_move: int) -> tuple[scenes.Clips, list[str]]:
+    from cinelib.backlot import render, sample_scene
+
+    frames, captions, asked = [], [], []
+    for number, move in enumerate(MOVES):
+        for seed in scenes.evaluation_seeds(per_move, FIRST_SEED + 1000 * (number + 1)):
+            scene = sample_scene(seed, camera=move)
+            clip = render(scene, SHAPE.num_frames, SHAPE.height, SHAPE.width)
+            frames.append(clip.frames)
+            captions.append(clip.caption)
+            asked.append(move)
+    return scenes.Clips(np.stack(frames), captions, []), asked
+
+
+def _row(value: Any, n: int, unit: str, **more: Any) -> dict[str, Any]:
+    return {"value": round(float(value), 4), "n": n, "unit": unit, **more}
