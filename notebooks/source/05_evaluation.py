@@ -1,0 +1,838 @@
+# %% [markdown]
+# # 05 Evaluation
+#
+# **Is it better than the base model, by how much, and with what certainty?**
+#
+# Every number here comes with three companions: an *interval*, the *number of clips* behind it, and a *negative control*: a LoRA trained with the same recipe on shuffled looks and captions, which must fail.
+# If the control does as well as the film's LoRA, the metric measures something else than what was learned.
+#
+# After this notebook you can
+# - take MotionScore apart and break it on purpose,
+# - say what a Frechet distance of 8 clips can and cannot tell,
+# - compare two models on the same prompts, first frames and seeds, with an exact test,
+# - reach a verdict that the numbers wrote, not you.
+#
+# | profile | time | memory | clips |
+# |---|---|---|---|
+# | smoke | about 40 s | 2 GB | 2 + 2 scenes of 32 × 48 |
+# | nano | about 150 s | 2 GB | 8 historical + 4 sci-fi scenes of 64 × 112, 36 clips |
+# | a100 | a day on one A100 | 77 GB of GPU memory | 8 + 8 scenes of 720 × 1280 × 81 |
+#
+# **Inputs:** the film's clips (notebook 01), LoRA and control (02), sequences (03), `data/storyboard`. **Outputs:** `table.csv`, `clips/<arm>/*.mp4`, `figures/signature.png`, `metrics.json`.
+
+# %% tags=["parameters"]
+profile: str = "nano"  # name of the profile whose values fill untouched parameters
+seed: int = 0  # seed of every random choice in this stage
+height: int = 64  # pixels, a multiple of 16
+width: int = 112  # pixels, a multiple of 16
+num_frames: int = 17  # frames of one generated clip, 4k+1
+fps: int = 16  # frames per second that the model was trained at
+model: str = "data/nano-wan"  # diffusers folder or hub id
+storyboard: str = "data/storyboard"  # folder of neutral stills to start from
+trigger: str = "emberfall film"  # phrase that opens the adapters' prompts, empty for none
+in_domain_scenes: int = 8  # storyboard scenes of the film's own world
+cross_domain_scenes: int = 4  # storyboard scenes of the other world
+num_inference_steps: int = 12  # sampler steps
+guidance_scale: float = 3.0  # classifier-free guidance
+flow_shift: float = 3.0  # shift of the flow-matching schedule
+clip_model: str = "data/nano-clip"  # CLIPModel folder or hub id, empty to leave CLIP-SIM out
+i3d: str = ""  # path of the I3D torchscript file for FVD, empty for the stand-in
+i3d_sha256: str = ""  # SHA-256 of that file
+alexnet: str = ""  # path of AlexNet weights for LPIPS, empty for the stand-in
+
+# %%
+from cinelib.parameters import Evaluation
+from cinelib.profiles import from_notebook
+from cinelib.runs.stage import open_stage
+
+params = from_notebook(Evaluation, globals())
+stage = open_stage(params)
+params
+
+# %%
+import platform
+
+import cv2
+
+import cinelib
+from cinelib.acceleration import conditions
+
+print(f"cinelib {cinelib.__version__}, Python {platform.python_version()}, OpenCV {cv2.__version__}")
+print(f"device: {conditions()}; profile: {params.profile}")
+
+# %% [markdown]
+# ## 1. Motion, taken apart
+#
+# Ask people about generated video and they say "it does not move", "it jerks", "it melts". MotionScore gives each complaint a number:
+#
+# $$\text{MotionScore} = 100 \cdot D \cdot S \cdot C$$
+#
+# - **amplitude** $D$: speed of the fastest 5 % of the picture at 8 Hz, 0 for a still and 1 from 0.19 short sides a second,
+# - **smoothness** $S$: one minus relative acceleration along the paths of points, at 16 Hz,
+# - **coherence** $C$: share of pixels where flow forward and back returns to where it started. Pixels that melt do not come back.
+#
+# Flow is OpenCV's DIS on contrast-normalised luma: no weights, so anybody gets the same number. The name is the workbook's own; no published benchmark of that name was found. To trust it, feed it motions whose flow is known exactly.
+
+# %%
+import numpy as np
+import pandas as pd
+from IPython.display import display
+
+from cinelib import show
+from cinelib.metrics.flow import SHORT_SIDE
+from cinelib.metrics.motion import motion_score
+from cinelib.metrics.synthetic import Layer, synthetic_clip
+
+known = {
+    "pan, 1 px a frame": [Layer(dx=1.0)],
+    "pan, 4 px a frame": [Layer(dx=4.0)],
+    "zoom in": [Layer(zoom=0.01)],
+    "roll": [Layer(turn=0.01)],
+    "object before a pan": [Layer(dx=-1.0), Layer(dx=2.0, disc=(0.35, 0.5, 0.25))],
+}
+rows = []
+for name, layers in known.items():
+    clip, flow = synthetic_clip(layers, num_frames=9, width=320)  # (T, H, W, 3), (T-1, H, W, 2)
+    truth = np.linalg.norm(flow, axis=-1).mean() * 16 / SHORT_SIDE
+    motion = motion_score(clip, fps=16)
+    rows.append({"motion": name, "true speed": truth, "measured": motion.mean_speed})
+    rows[-1] |= {"error %": 100 * (motion.mean_speed / truth - 1), "D": motion.amplitude}
+    rows[-1] |= {"S": motion.smoothness, "C": motion.coherence, "camera share": motion.camera_share}
+error_table = pd.DataFrame(rows)
+assert error_table["error %"].abs().max() < 8, "flow disagrees with closed-form motion"
+error_table.style.format(precision=3).hide()
+
+# %% [markdown]
+# *camera share* is the part of the motion that one shift, turn and zoom of the whole picture explains: near 1 for camera moves, smaller when things move by themselves.
+#
+# Now break it. Move the sliders: jitter kills $S$, noise kills $C$, stillness kills $D$. Stutter (every frame shown twice) looks like plenty of motion to a metric that only counts speed.
+
+
+# %%
+def broken_motion(
+    pan: float = 2.0, zoom: float = 0.0, jitter: int = 0, noise: int = 0, stutter: bool = False
+):
+    """A synthetic clip (9, 256, 320, 3), damaged as asked."""
+    clip, _ = synthetic_clip([Layer(dx=pan, zoom=zoom)], num_frames=9, width=320)
+    rng = np.random.default_rng(0)
+    if stutter:
+        clip = clip[np.arange(9) // 2 * 2]
+    shifts = rng.integers(-jitter, jitter + 1, (9, 2))
+    clip = np.stack([np.roll(frame, tuple(s), (0, 1)) for frame, s in zip(clip, shifts, strict=True)])
+    return np.clip(clip + rng.normal(0, noise, clip.shape), 0, 255).astype(np.uint8)
+
+
+def draw_motion(**sliders):
+    clip = broken_motion(**sliders)
+    motion = motion_score(clip, fps=16)
+    parts = f"D {motion.amplitude:.2f} × S {motion.smoothness:.2f} × C {motion.coherence:.2f}"
+    return show.filmstrip(clip, n=5, title=f"MotionScore {motion.score:.1f}: {parts}", tile=1.6)
+
+
+draw_motion()
+
+# %%
+import io
+
+import ipywidgets
+
+later = {"continuous_update": False}
+sliders = {
+    "pan": ipywidgets.FloatSlider(2.0, min=0, max=8, step=0.5, description="pan", **later),
+    "zoom": ipywidgets.FloatSlider(0.0, min=-0.02, max=0.02, step=0.005, description="zoom", **later),
+    "jitter": ipywidgets.IntSlider(0, min=0, max=8, description="jitter", **later),
+    "noise": ipywidgets.IntSlider(0, min=0, max=120, step=10, description="noise", **later),
+    "stutter": ipywidgets.Checkbox(False, description="stutter"),
+}
+picture = ipywidgets.Image(format="png")
+
+
+def redraw(change=None):
+    buffer = io.BytesIO()
+    draw_motion(**{name: slider.value for name, slider in sliders.items()}).savefig(buffer, format="png")
+    picture.value = buffer.getvalue()
+
+
+for slider in sliders.values():
+    slider.observe(redraw, "value")
+if not stage.unattended:  # a widget needs somebody to move it
+    redraw()
+    display(ipywidgets.VBox([*sliders.values(), picture]))
+
+# %%
+damages = {
+    "as it is": {},
+    "still": {"pan": 0.0},
+    "still with noise": {"pan": 0.0, "noise": 5},
+    "stutter": {"stutter": True},
+    "jitter": {"jitter": 4},
+    "heavy noise": {"noise": 120},
+}
+parts = {name: motion_score(broken_motion(**change), fps=16) for name, change in damages.items()}
+columns = ("score", "amplitude", "smoothness", "coherence", "mean_speed")
+display(pd.DataFrame({n: {c: getattr(m, c) for c in columns} for n, m in parts.items()}).T.round(3))
+assert parts["still"].score == 0 and all(
+    motion.score < 0.6 * parts["as it is"].score for name, motion in parts.items() if name != "as it is"
+)
+
+# %% [markdown]
+# ### Exercise 5.1: amplitude (easy, 10 minutes)
+# $D$ is the mean over time of the clipped share $\frac{s_t - t_0}{t_1 - t_0}$, where $s_t$ is the speed of the fastest 5 % in short sides a second. Below $t_0$ counts as still, above $t_1$ as fully moving. Write it.
+
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+def amplitude(speeds: np.ndarray, still: float = 0.009375, moving: float = 0.1875) -> float:
+    """D of speeds (T,) in short sides per second."""
+    # BEGIN SOLUTION
+    return float(np.clip((speeds - still) / (moving - still), 0, 1).mean())
+    # END SOLUTION
+
+
+# %% [markdown] tags=["hint"]
+# Clip each instant first, then average. In the other order one wild frame pays for many still ones.
+
+# %% tags=["check"]
+import numpy as np
+
+from cinelib.exercises import check, expect_close
+
+with check("5.1"):
+    expect_close(amplitude(np.array([0.0, 0.005])), 0.0, because="below t0 is still, and never negative")
+    expect_close(amplitude(np.array([0.1875, 5.0])), 1.0, because="fast instants count as 1, not more")
+    expect_close(
+        amplitude(np.array([0.0, 1.0])),
+        0.5,
+        because="clip every instant before averaging: half of this clip does not move",
+        what="half still, half fast",
+    )
+
+
+# %% tags=["wrong"]
+import numpy as np
+
+
+def amplitude(speeds, still=0.009375, moving=0.1875):
+    return float(np.clip((speeds.mean() - still) / (moving - still), 0, 1))
+
+
+# %% [markdown]
+# ## 2. The clips
+#
+# Three arms start from the same neutral stills, with the same noise:
+#
+# - **base**: the model as it came; the prompt is the scene's text,
+# - **LoRA**: the film's adapter; the prompt opens with the trigger phrase,
+# - **control**: the adapter trained on shuffled looks and captions, same prompt as the LoRA.
+#
+# On the *other world* (sci-fi) the LoRA runs twice, with the trigger and without: asked for, the look should travel; not asked for, it should stay at home.
+
+# %%
+from cinelib import lora, wan
+from cinelib.generation import Sampling, generate, open_still, read_storyboard
+
+style_stage = stage.upstream("02_style_stage")
+pipe = wan.load_pipeline(params.model, flow_shift=params.flow_shift)
+cards = {name: lora.load(pipe, style_stage / name, name) for name in ("lora", "control")}
+scenes = read_storyboard(params.storyboard)
+home = [scene for scene in scenes if scene.world == "historical"][: params.in_domain_scenes]
+away = [scene for scene in scenes if scene.world == "sci-fi"][: params.cross_domain_scenes]
+if min(len(home), len(away)) < 2:
+    raise ValueError(f"the storyboard has {len(home)} historical and {len(away)} sci-fi scenes; 2 are needed")
+sampling = Sampling(
+    params.height,
+    params.width,
+    params.num_frames,
+    params.num_inference_steps,
+    params.guidance_scale,
+    params.seed,
+)
+print(f"{len(home)} scenes at home, {len(away)} away; adapters: {cards}")
+
+
+# %%
+def sample(scene, adapter: str, words: str) -> np.ndarray:
+    """One clip (T, H, W, 3) uint8; the noise depends on seed and scene only, so that arms are paired."""
+    if adapter:
+        pipe.enable_lora()
+        pipe.set_adapters(adapter)
+    else:
+        pipe.disable_lora()
+    still = open_still(scene.stills[0], params.height, params.width)
+    return generate(pipe, still, words + scene.text, sampling, (scene.name,))
+
+
+# %%
+import time
+
+from cinelib.video import write_video
+
+trigger = f"{params.trigger}, " if params.trigger else ""
+arms = {"base": ("", ""), "LoRA": ("lora", trigger), "control": ("control", trigger)}
+plan = [("home", arm, scene) for scene in home for arm in arms]
+arms["LoRA, no trigger"] = ("lora", "")
+plan += [("away", arm, scene) for scene in away for arm in ("base", "LoRA", "LoRA, no trigger")]
+clips, started = {"home": {}, "away": {}}, time.perf_counter()
+for place, arm, scene in plan:
+    frames = sample(scene, *arms[arm])
+    clips[place].setdefault(arm, []).append(frames)
+    slug = arm.lower().replace(", ", "_").replace(" ", "_")
+    write_video(stage.folder / "clips" / slug / f"{scene.name}.mp4", frames, params.fps)
+stage.log(f"{len(plan)} clips in {time.perf_counter() - started:.0f} s")
+
+# %%
+picked = [(place, arm, 0) for place in clips for arm in clips[place]]
+figure = show.before_after(
+    [clips[place][arm][k] for place, arm, k in picked],
+    [f"{place}\n{arm}" for place, arm, _ in picked],
+    n=5,
+    title="Same first frames, same noise",
+)
+stage.save_figure(figure, "arms")
+figure
+
+# %%
+show.play({arm: found[0] for arm, found in clips["home"].items()}, fps=params.fps, width=220)
+
+# %% [markdown]
+# The film itself is the yardstick: the clips that notebook 01 prepared. Cut to the length of ours, they also serve as a fourth arm, *real*.
+
+# %%
+from cinelib.dataset import VideoFolder
+
+film = [
+    clip.frames()[: params.num_frames]
+    for clip in VideoFolder.open(stage.upstream("01_data_preparation") / "dataset")
+]
+if len(film) < 4:
+    raise ValueError(f"the film has {len(film)} clips; a real-against-real floor needs 4")
+print(f"{len(film)} clips of the film, {film[0].shape}")
+display(show.contact_sheet(film[:12], columns=6, tile=1.3, title="The film"))
+
+# %% [markdown]
+# ## 3. What is measured
+#
+# | number | question | better |
+# |---|---|---|
+# | grade | how far are the colours from the film's? sliced Wasserstein distance between pixel distributions, CIELAB units | lower |
+# | lighting | how far is the histogram of lightness? L* units | lower |
+# | drift | does the look hold from the first frame to the last? CIELAB units | lower |
+# | stability | is the motion smooth and coherent? $100\,S\,C$ | higher |
+# | MotionScore, speed | how much moves? | neither: compare |
+# | `clip_text` | does the picture fit the words? | higher |
+#
+# An invariant before any of them is used: a set of clips is at distance 0 from itself, and their order does not matter.
+
+# %%
+from cinelib.metrics.extractors import I3D, FrameFeatures
+from cinelib.metrics.frechet import frechet_distance
+from cinelib.metrics.style import grade_distance, lighting_distance, look, look_drift
+
+extractor = I3D(params.i3d, params.i3d_sha256) if params.i3d else FrameFeatures()
+features = {"film": extractor(film)}
+assert frechet_distance(features["film"], features["film"][::-1]) < 1e-6 * np.square(features["film"]).sum()
+film_look = look(np.concatenate([clip[:: max(1, len(clip) // 8)] for clip in film]))
+assert grade_distance(film_look, film_look) == 0
+print(f"{extractor.name}: {extractor.preprocessing}; SHA-256 {extractor.weights_sha256[:12]}")
+
+# %%
+from cinelib.metrics.clip_sim import ClipSimilarity
+
+try:
+    similarity = ClipSimilarity(params.clip_model) if params.clip_model else None
+    reason = "" if similarity else "clip_model is empty"
+except FileNotFoundError as error:
+    similarity, reason = None, str(error)
+print(f"{similarity.name}: {similarity.preprocessing}" if similarity else f"CLIP-SIM left out: {reason}")
+
+
+def measure(frames: np.ndarray, text: str) -> dict[str, float]:
+    """Every number of one clip."""
+    motion = motion_score(frames, params.fps)
+    found = {
+        "grade": grade_distance(frames, film_look),
+        "lighting": lighting_distance(look(frames), film_look).luma,
+        "drift": look_drift(frames),
+        "stability": 100 * motion.smoothness * motion.coherence,
+        "MotionScore": motion.score,
+        "speed": motion.mean_speed,
+        "D": motion.amplitude,
+        "S": motion.smoothness,
+        "C": motion.coherence,
+    }
+    if similarity:
+        found |= {
+            "clip_text": similarity.clip_text(frames, text),
+            "clip_temporal": similarity.clip_temporal(frames),
+        }
+    return found
+
+
+# %%
+records = []
+for place, chosen in (("home", home), ("away", away)):
+    for arm, found in clips[place].items():
+        for scene, frames in zip(chosen, found, strict=True):
+            records.append({"place": place, "arm": arm, "scene": scene.name, **measure(frames, scene.text)})
+for k, frames in enumerate(
+    film[: len(home)]
+):  # real against the rest of the film: what a perfect model scores
+    others = look(np.concatenate([c[:: max(1, len(c) // 8)] for j, c in enumerate(film) if j != k]))
+    real = measure(frames, "") if not similarity else measure(frames, home[0].text)
+    real |= {
+        "grade": grade_distance(frames, others),
+        "lighting": lighting_distance(look(frames), others).luma,
+    }
+    real.pop("clip_text", None)  # the film's captions are other prompts: not comparable
+    records.append({"place": "home", "arm": "real", "scene": f"film {k}", **real})
+table = pd.DataFrame(records)
+table.to_csv(stage.folder / "table.csv", index=False)
+table.groupby(["place", "arm"], sort=False).mean(numeric_only=True).round(3)
+
+# %% [markdown]
+# `clip_temporal`, when it is there, never stands alone: a still scores a perfect 1. Look at *speed* in the same row.
+#
+# ## 4. How sure?
+#
+# Means over a handful of clips move about. Two things make them useful. *Pairing*: every arm drew the same scenes, so we compare scene by scene and the difficulty of a scene cancels. *Exact tests*: if the adapter did nothing, each scene's difference could as well have had
+# the other sign; count how many of all $2^n$ sign patterns give a mean as large. With 8 scenes the smallest possible p is 2/256; with 4 it is 2/16, which can never be called significant. Testing several metrics earns a correction (Holm).
+#
+# ### Exercise 5.2: an exact test in three lines (medium, 15 minutes)
+# Count the sign patterns whose sum is at least as large, in absolute value, as the one observed.
+
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+def exact_p(differences: list[float]) -> float:
+    """Two-sided p-value over all 2^n sign patterns of paired differences."""
+    # BEGIN SOLUTION
+    from itertools import product
+
+    observed = abs(sum(differences))
+    sums = [abs(np.dot(signs, differences)) for signs in product((1, -1), repeat=len(differences))]
+    return float(np.mean([value >= observed - 1e-12 for value in sums]))
+    # END SOLUTION
+
+
+# %% [markdown] tags=["hint"]
+# `itertools.product((1, -1), repeat=n)` yields all patterns. The observed pattern counts itself, so p is never 0. Two-sided: compare absolute values.
+
+# %% tags=["check"]
+from cinelib.exercises import check, expect_close
+from cinelib.statistics import sign_flip_test
+
+with check("5.2"):
+    expect_close(
+        exact_p([1.0, 2.0, 3.0]), 2 / 8, because="all plus and all minus are equally extreme: two-sided"
+    )
+    expect_close(exact_p([1.0, -1.0]), 1.0, because="a sum of 0 is the least extreme of all")
+    sample_differences = [0.3, -0.1, 0.4, 0.2, 0.5]
+    expect_close(
+        exact_p(sample_differences), sign_flip_test(sample_differences), because="ties count as extreme"
+    )
+
+
+# %% tags=["wrong"]
+from itertools import product
+
+import numpy as np
+
+
+def exact_p(differences):
+    observed = sum(differences)
+    sums = [np.dot(signs, differences) for signs in product((1, -1), repeat=len(differences))]
+    return float(np.mean([value >= observed for value in sums]))
+
+
+# %%
+from cinelib.statistics import compare, corrected, mean_interval, smallest_p
+
+family = ["grade", "lighting", "drift", "stability", "MotionScore"] + (["clip_text"] if similarity else [])
+better = {"grade": -1, "lighting": -1, "drift": -1, "stability": 1, "MotionScore": 0, "clip_text": 1}
+at_home = table[table["place"] == "home"]
+values = {arm: group.reset_index(drop=True) for arm, group in at_home.groupby("arm", sort=False)}
+
+
+def against_base(arm: str):
+    """Paired comparisons of an arm with the base model, Holm over the family."""
+    return corrected({name: compare(values["base"][name], values[arm][name]) for name in family})
+
+
+results = {arm: against_base(arm) for arm in ("LoRA", "control")}
+print(f"n = {len(home)} pairs; the smallest p that {len(home)} pairs can give is {smallest_p(len(home)):.4f}")
+print(f"times {len(family)} metrics (Holm): {min(1, len(family) * smallest_p(len(home))):.3f}")
+
+# %%
+lines = [
+    {
+        "arm": arm,
+        "metric": name,
+        "better": {-1: "lower", 1: "higher", 0: "neither"}[better[name]],
+        "base": values["base"][name].mean(),
+        "difference": result.difference,
+        "low": result.interval[0],
+        "high": result.interval[1],
+        "p": result.p,
+        "p (Holm)": result.p_holm,
+        "sure": "higher" if result.surely_positive else "lower" if result.surely_negative else "",
+    }
+    for arm, comparisons in results.items()
+    for name, result in comparisons.items()
+]
+differences = pd.DataFrame(lines)
+differences.to_csv(stage.folder / "differences.csv", index=False)
+differences.style.format(precision=3).hide().set_caption("arm minus base, paired by scene")
+
+# %%
+panels = {}
+for name in family:
+    shown = [
+        arm
+        for arm in ("base", "LoRA", "control", "real")
+        if name in values[arm] and values[arm][name].notna().all()
+    ]
+    entries = [(arm, values[arm][name].mean(), *mean_interval(values[arm][name])) for arm in shown]
+    direction = {-1: "lower is better", 1: "higher is better", 0: "compare"}[better[name]]
+    panels[f"{name} ({direction})"] = entries
+figure = show.intervals(
+    panels, title=f"{len(home)} scenes, same first frames and noise; mean and 95 % interval", columns=3
+)
+stage.save_figure(figure, "signature")
+figure
+
+# %% [markdown]
+# *real* is the floor: the film's own clips against the rest of the film. No model should be expected below it. *control* shows how much of a gain any adapter would have brought.
+#
+# ## 5. Motion, compared and not maximised
+#
+# More motion is not better by itself. What counts is whether the adapter *kept* the motion the base model had (retention, 1 is all), and whether speeds are spread like the film's.
+
+# %%
+from cinelib.metrics.motion import log_speed_distance, motion_retention
+
+speeds = {arm: group["speed"].to_numpy() for arm, group in values.items()}
+away_values = {
+    arm: g.reset_index(drop=True) for arm, g in table[table["place"] == "away"].groupby("arm", sort=False)
+}
+motion_rows = []
+for place, arm, group in [
+    ("home", "LoRA", values),
+    ("home", "control", values),
+    ("away", "LoRA", away_values),
+]:
+    kept = motion_retention(group[arm]["speed"], group["base"]["speed"])
+    ratio = np.log((group[arm]["speed"] + 0.002) / (group["base"]["speed"] + 0.002))
+    low, high = np.exp(mean_interval(ratio))
+    motion_rows.append(
+        {"place": place, "arm": arm, "n": len(ratio), "motion kept": kept, "low": low, "high": high}
+    )
+    motion_rows[-1]["log-speed distance to film"] = log_speed_distance(group[arm]["speed"], speeds["real"])
+motion_table = pd.DataFrame(motion_rows)
+motion_table.style.format(precision=3).hide()
+
+# %% [markdown]
+# Claim 11 speaks of *sequences*. Notebook 03 made some, in three arms; the same numbers for them, on the film's own world:
+
+# %%
+import json
+
+from cinelib.video import read_video
+
+sequences = stage.upstream("03_motion_stage") / "sequences"
+made = [json.loads(line) for line in (sequences / "metadata.jsonl").read_text("utf-8").splitlines()]
+made = [row for row in made if row["world"] == "historical"]
+sequence_table = pd.DataFrame(
+    [
+        {"arm": row["arm"], **measure(*read_video(sequences / row["file_name"])[:1], row["text"])}
+        for row in made
+    ]
+)
+columns = ["grade", "lighting", "drift", "stability", "MotionScore"]
+print(f"{len(made)} sequences, {len(made) // sequence_table['arm'].nunique()} scenes an arm")
+sequence_means = sequence_table.groupby("arm", sort=False)[columns].mean()
+sequence_means.style.format(precision=2)
+
+# %% [markdown]
+# ## 6. Does the look stay at home?
+#
+# On the other world: with the trigger the colours should move towards the film's, without it they should not. With this few scenes read the intervals and leave p-values alone.
+
+# %%
+leak = []
+for arm in ("LoRA", "LoRA, no trigger"):
+    result = compare(away_values["base"]["grade"], away_values[arm]["grade"])
+    leak.append({"arm": arm, "change of grade distance to the film": result.difference})
+    leak[-1] |= {"low": result.interval[0], "high": result.interval[1], "n": result.n}
+leak = pd.DataFrame(leak)
+leak.style.format(precision=2).hide()
+
+# %% [markdown]
+# ## 7. What a Frechet distance of a few clips can say
+#
+# FVD fits a Gaussian to features of real clips and one to features of generated clips, and measures the distance. With fewer clips than feature dimensions the fit is mostly imagination: two halves of the *film* are far apart too. So the distance is printed beside that floor, with the unbiased kernel
+# distance, which is 0 on average for equal sources. Without the published I3D network this is not FVD, and does not carry the name.
+#
+# ### Exercise 5.3: Frechet in one dimension (easy, 10 minutes)
+# For one feature the squared distance of two Gaussians is $(\mu_x - \mu_y)^2 + (\sigma_x - \sigma_y)^2$. Write it, and see what two samples of the *same* source give.
+
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+def frechet_1d(x: np.ndarray, y: np.ndarray) -> float:
+    """Squared Frechet distance of Gaussians fitted to x (n,) and y (m,); population deviation (ddof 0)."""
+    # BEGIN SOLUTION
+    return float((x.mean() - y.mean()) ** 2 + (x.std() - y.std()) ** 2)
+    # END SOLUTION
+
+
+# %% [markdown] tags=["hint"]
+# Mind what is squared: the difference of the deviations, not the deviations.
+
+# %% tags=["check"]
+import numpy as np
+
+from cinelib.exercises import check, expect_close
+from cinelib.metrics.frechet import frechet_distance
+
+with check("5.3"):
+    x = np.random.default_rng(0).normal(size=30)
+    expect_close(frechet_1d(x, x + 2), 4.0, because="a shift by 2 costs 2 squared")
+    expect_close(
+        frechet_1d(x, 3 * (x - x.mean()) + x.mean()),
+        (2 * x.std()) ** 2,
+        because="(s - 3s) squared is 4 s squared",
+    )
+    expect_close(frechet_1d(x, -x), frechet_distance(x[:, None], -x[:, None]), what="the library's answer")
+
+
+# %% tags=["wrong"]
+def frechet_1d(x, y):
+    return float((x.mean() - y.mean()) ** 2 + abs(x.var() - y.var()))
+
+
+# %%
+from cinelib.metrics.frechet import video_distances
+
+frechet_rows = []
+for arm in ("base", "LoRA", "control"):
+    for result in video_distances(clips["home"][arm], film, extractor, seed=params.seed).values():
+        row = {"arm": arm, "metric": result.name, "value": result.value, "n": result.n}
+        row |= {"low": result.interval[0], "high": result.interval[1]} if result.interval else {}
+        frechet_rows.append(row | dict(result.extra))
+        stage.save_metrics({f"{result.name} {arm}": result.as_metric()})
+frechet_table = pd.DataFrame(frechet_rows)
+frechet_table.style.format(precision=2, na_rep="").hide()
+
+# %%
+half = len(film) // 2
+sizes = sorted({size for size in (2, 3, 4, 6, 8, 12, 16, half) if size <= half})
+rng = np.random.default_rng(params.seed)
+bias = [
+    np.mean(
+        [
+            frechet_distance(*np.split(features["film"][rng.permutation(len(film))[: 2 * n]], 2))
+            for _ in range(10)
+        ]
+    )
+    for n in sizes
+]
+figure = show.curves(
+    {"film against film": (sizes, bias)},
+    xlabel="clips on each side",
+    ylabel=frechet_table["metric"].iloc[0],
+    title="The same source on both sides: all of this is bias",
+)
+stage.save_figure(figure, "frechet_bias")
+figure
+
+# %% [markdown]
+# ## 8. Every metric can be fooled
+#
+# Take one real clip and damage it. A metric that does not notice is blind to that damage, and must not be quoted alone.
+
+# %%
+real = film[int(np.argmax(speeds["real"]))]
+order = np.random.default_rng(0).permutation(len(real))
+fooled = {
+    "real clip": real,
+    "its first frame, repeated": np.repeat(real[:1], len(real), axis=0),
+    "its frames, shuffled": real[order],
+    "its pixels, shuffled": real.reshape(len(real), -1, 3)[
+        :, np.random.default_rng(1).permutation(real[0].size // 3)
+    ].reshape(real.shape),
+}
+blind = {}
+for name, frames in fooled.items():
+    found = measure(frames, home[0].text)
+    blind[name] = {
+        key: found[key] for key in ("grade", "drift", "MotionScore", "clip_temporal") if key in found
+    }
+display(pd.DataFrame(blind).T.round(2))
+display(show.contact_sheet(list(fooled.values()), list(fooled), columns=4, tile=2))
+
+# %% [markdown]
+# *grade* cannot see that the pixels were shuffled, *drift* prefers the frozen clip, *clip_temporal* loves it. Only together do they mean something.
+#
+# ## 9. The next second, frame against frame
+#
+# The storyboard has a still one second after the first one: what really came next. The distance of the generated frame at that instant is what LPIPS is made for (here its stand-in, unless AlexNet's weights are given). The stills are *neutral*, so the film's look counts against the LoRA: read it as "how much of the scene survived".
+
+# %%
+from cinelib.metrics.perceptual import LPIPS, FeatureDistance, clip_distance
+
+distance = LPIPS(params.alexnet) if params.alexnet else FeatureDistance()
+at = round(home[0].interval * params.fps)
+if at < params.num_frames:
+    truth = [np.asarray(open_still(s.stills[1], params.height, params.width))[None] for s in home]
+    for arm in ("base", "LoRA", "control"):
+        result, _ = clip_distance([frames[at : at + 1] for frames in clips["home"][arm]], truth, distance)
+        print(f"{arm:8s} {result}")
+        stage.save_metrics({f"{result.name} next second {arm}": result.as_metric()})
+    still = [np.asarray(open_still(s.stills[0], params.height, params.width))[None] for s in home]
+    print(f"the first frame itself (nothing moved): {clip_distance(still, truth, distance)[0]}")
+else:
+    print(f"left out: the next still is {at} frames away and clips have {params.num_frames}")
+
+# %% [markdown]
+# ## 10. Verdicts
+#
+# The rules stand here, before the numbers are filled in. A gain is *sure* when its interval and its corrected p-value agree; it counts only if the control does not have it as well.
+
+# %%
+film_lora, placebo = results["LoRA"], results["control"]
+
+
+def gained(name: str) -> bool:
+    """Surely better than base, and better than the control by an interval that leaves out 0."""
+    sure = film_lora[name].surely_negative if better[name] < 0 else film_lora[name].surely_positive
+    low, high = compare(values["control"][name], values["LoRA"][name]).interval
+    return sure and (high < 0 if better[name] < 0 else low > 0)
+
+
+look_carried = gained("grade") and gained("lighting")
+in_sequences = bool(sequence_means.loc["lora", "grade"] < sequence_means.loc["base", "grade"])
+look_held = not film_lora["drift"].surely_positive
+fidelity, stability = gained("grade"), gained("stability") or gained("drift")
+moves = bool(motion_table.loc[0, "low"] > 0.5)  # a model that stops moving is stable, and worthless
+published = bool(params.i3d and params.alexnet and similarity and similarity.name == "CLIP-SIM")
+verdicts = {
+    "claim_11": "holds here" if look_carried and look_held and in_sequences else "does not hold here",
+    "claim_13": "holds here"
+    if published
+    else "implemented, not measured here (needs I3D, AlexNet and CLIP weights)",
+    "claim_15": "holds here" if fidelity and stability and moves else "does not hold here",
+}
+for claim, verdict in verdicts.items():
+    print(f"{claim}: {verdict}")
+
+# %%
+reasons = {
+    "grade surely nearer to the film than base, and than the control": gained("grade"),
+    "lighting surely nearer to the film than base, and than the control": gained("lighting"),
+    "look drifts no more than base within a clip": look_held,
+    "sequences of notebook 03 nearer to the film's grade than base": in_sequences,
+    "motion surely smoother and more coherent, or the look surely steadier": stability,
+    "at least half of the base's motion kept": moves,
+    "the control fails on grade": not placebo["grade"].surely_negative,
+}
+display(pd.DataFrame({"fact": reasons.keys(), "true here": reasons.values()}).style.hide())
+
+# %%
+numbers = {
+    "claim_11": film_lora["grade"],
+    "claim_15": film_lora["stability"],
+}
+entries = {
+    claim: {
+        "value": result.difference,
+        "interval": list(result.interval),
+        "n": result.n,
+        "p_holm": result.p_holm,
+        "verdict": verdicts[claim],
+    }
+    for claim, result in numbers.items()
+}
+entries["claim_13"] = {"value": float(published), "n": len(home), "verdict": verdicts["claim_13"]}
+for arm, comparisons in results.items():
+    for name, result in comparisons.items():
+        entries[f"{name} {arm} minus base"] = {
+            "value": result.difference,
+            "interval": list(result.interval),
+            "n": result.n,
+            "p": result.p,
+            "p_holm": result.p_holm,
+        }
+entries["motion_kept"] = {
+    "value": motion_table.loc[0, "motion kept"],
+    "interval": motion_table.loc[0, ["low", "high"]].tolist(),
+    "n": len(home),
+}
+if not similarity:
+    entries["clip_text"] = {"value": None, "reason": reason}
+stage.save_metrics(entries)
+
+# %% [markdown]
+# ## Questions
+
+# %% [markdown] tags=["quiz"]
+# **1.** A model scores 0.99 on `clip_temporal`. Good?
+#
+# ---
+#
+# Not by itself: a still scores 1. Without a number for motion beside it, it rewards doing nothing.
+
+# %% [markdown] tags=["quiz"]
+# **2.** Why does the negative control get the same trigger phrase and the same number of steps?
+#
+# ---
+#
+# So that it differs from the LoRA in one thing only: whether looks and captions belonged together. Whatever both gain comes from training at all, not from the film.
+
+# %% [markdown] tags=["quiz"]
+# **3.** Two halves of the film have a Frechet distance of 30; your model is at 28 from the film with the same n. Is it perfect?
+#
+# ---
+#
+# It is at the floor: with this few clips the metric cannot tell it from the film. That is a statement about the metric's power as much as about the model.
+
+# %% [markdown] tags=["quiz"]
+# **4.** With 4 pairs, all in favour, what is the exact two-sided p-value, and what follows?
+#
+# ---
+#
+# 2/16 = 0.125. No result of 4 pairs can be significant at 5 %; plan the number of scenes before generating.
+
+# %% [markdown] tags=["quiz"]
+# **5.** MotionScore rose by 20 %. Is the new model better?
+#
+# ---
+#
+# It moves more. Whether that is better depends on what was asked for and how real clips move: look at retention and at the distance of log-speeds to the film.
+
+# %%
+stage.close()
+
+# %% [markdown]
+# ## Limitations
+#
+# - One seed a scene and one training run: intervals cover scenes, not training luck.
+# - The distances are stand-ins on ImageNet features unless the published networks are given; their names say so. They are not comparable with FVD or LPIPS of any paper.
+# - DIS flow underestimates above half a short side a second and draws halos around objects; `too_fast` flags the first, the error table shows the second.
+# - Costume is judged through words only (`clip_text`); 720p is not judged at all by the classroom model.
+# - A verdict is about this model on these scenes.
+#
+# **Next:** the research question (rank against motion) and the expert study are notebooks to come; until then, [00 Start here](00_start_here.ipynb) lists all claims.
+#
+# ## Links
+#
+# - [Content-debiased FVD, why FVD prefers stills](https://arxiv.org/abs/2404.12391)
+# - [JEDi: what small samples do to FVD](https://arxiv.org/abs/2410.05203)
+# - [VBench](https://arxiv.org/abs/2311.17982)
+# - [LPIPS](https://arxiv.org/abs/1801.03924)
+# - [FVMD: motion consistency by velocity and acceleration](https://arxiv.org/abs/2407.16124)
