@@ -8,7 +8,7 @@ from cinelib.show.pictures import before_after, contact_sheet, filmstrip
 from cinelib.show.pipeline import pipeline
 from cinelib.show.players import compare_slider, play
 from cinelib.show.plots import curves, frontier, intervals
-from cinelib.show.style import COLORS, color, new_figure
+from cinelib.show.style import COLORS, color, new_figure, styled
 
 __all__ = [
     "COLORS",
@@ -23,4 +23,5 @@ __all__ = [
     "new_figure",
     "pipeline",
     "play",
+    "styled",
 ]

@@ -85,6 +85,11 @@ def color(label: str, position: int = 0) -> str:
     return COLORS.get(label.lower(), CYCLE[position % len(CYCLE)])
 
 
+def styled() -> Any:
+    """The course's style for a figure that a notebook composes itself: `with styled():` or `@styled()`."""
+    return rc_context(STYLE)
+
+
 def new_figure(
     rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.0, 4.0), title: str = "", **subplots: Any
 ) -> tuple[Figure, list[Axes]]:

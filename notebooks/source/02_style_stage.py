@@ -609,6 +609,7 @@ summary.round(1)
 
 
 # %%
+@show.styled()
 def draw_signature() -> "show.Figure":
     """Strips at fixed noise above, losses and distances below."""
     from matplotlib.figure import Figure
