@@ -788,11 +788,12 @@ stage.save_metrics(entries)
 # Not by itself: a still scores 1. Without a number for motion beside it, it rewards doing nothing.
 
 # %% [markdown] tags=["quiz"]
-# **2.** Why does the negative control get the same trigger phrase and the same number of steps?
+# **2.** Why does the negative control get the same trigger phrase and the same recipe?
 #
 # ---
 #
-# So that it differs from the LoRA in one thing only: whether looks and captions belonged together. Whatever both gain comes from training at all, not from the film.
+# So that it differs from the LoRA in one thing only: whether looks and captions belonged together. Whatever both gain comes from training at all, not from the film. Steps belong to the recipe too: the
+# line of adapters in section 2 tells how many each had. If the control had fewer, set `control_steps` of notebook 02 to `max_train_steps` before you rely on it.
 
 # %% [markdown] tags=["quiz"]
 # **3.** Two halves of the film have a Frechet distance of 30; your model is at 28 from the film with the same n. Is it perfect?
