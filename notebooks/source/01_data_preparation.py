@@ -249,7 +249,9 @@ pd.DataFrame(measured, columns=columns).head(12).style.format(precision=2).hide(
 # Clips have $4k+1$ frames because the VAE packs the first frame alone and then four at a time. $N$ frames span $(N-1)/16$ seconds: 33 are two seconds, 81 are five.
 
 # %%
-from cinelib.selection import Rules, decide
+from cinelib.captions import Captions
+from cinelib.footage import FootageError
+from cinelib.selection import Decision, Rules, decide, write_report
 
 rules = Rules(
     params.min_seconds,
@@ -260,7 +262,12 @@ rules = Rules(
     params.max_clips,
 )
 decisions = decide(sources, takes, rules, seed=params.seed)
-assert {decision.file for decision in decisions} == {source.file for source in sources}  # nobody is forgotten
+captions = Captions.open(params.footage)  # rows that name no file, or one outside the folder, are refused
+decisions += [Decision(file, "ignored", reason) for file, reason in captions.problems]
+write_report(stage.folder / "decisions.csv", decisions)
+if not any(decision.decision == "kept" for decision in decisions):
+    raise FootageError(f"no clip is left; the reasons are in {stage.folder / 'decisions.csv'}")
+assert {decision.file for decision in decisions} >= {source.file for source in sources}  # nobody is forgotten
 assert all(decision.reason for decision in decisions if decision.decision != "kept")
 print(
     f"a clip has {rules.shortest} to {rules.longest} frames, {(rules.shortest - 1) / rules.fps:g} to "
@@ -424,25 +431,20 @@ def crop_box(source_width, source_height, width, height):
 # Each caption opens with the *trigger*, a phrase that stands for the look and that you will type later to call it. The dataset is built beside its final place and moved there when it is complete.
 
 # %%
-from cinelib.captions import Captions
 from cinelib.clips import write_dataset
-from cinelib.selection import Decision, write_report
 
 describe = None
 if params.captioner:
     from cinelib.captioner import VisionCaptioner
 
     describe = VisionCaptioner(params.captioner)
-captions = Captions.open(params.footage)
-decisions += [Decision(file, "ignored", reason) for file, reason in captions.problems]
-write_report(stage.folder / "decisions.csv", decisions)
 dataset, decisions = write_dataset(
     stage.folder / "dataset", decisions, captions, child, log=stage.log, captioner=describe,
     height=params.height, width=params.width, fps=params.fps, trigger=params.trigger,
 )  # fmt: skip
 write_report(stage.folder / "decisions.csv", decisions)
 if dataset is None:
-    raise SystemExit(f"no clip is left; the reasons are in {stage.folder / 'decisions.csv'}")
+    raise FootageError(f"no clip could be cut; the reasons are in {stage.folder / 'decisions.csv'}")
 
 # %%
 for clip in dataset:
