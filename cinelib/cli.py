@@ -102,8 +102,9 @@ def _execute(console: Console, plan: Plan, hashes: Any, jobs: int | None) -> int
     except KeyboardInterrupt:
         _error("stopped; finished stages are kept, the same command goes on from there")
         return 130
-    finally:
-        hashes.save()
+    except OSError as error:  # a full disk, a folder that may not be written
+        _error(f"{error}; finished stages are kept")
+        return 1
     for error in outcome.failed.values():
         kept = [error.folder / name for name in ("out.ipynb", "log.txt")]
         _error("\n".join([str(error), *(f"  kept: {path}" for path in kept if path.exists())]))
@@ -244,7 +245,7 @@ def _user_errors() -> Iterator[None]:
     """What a user can mend is told without a traceback."""
     try:
         yield
-    except (ParameterError, PreflightError, FileNotFoundError) as error:
+    except (ParameterError, PreflightError, OSError) as error:
         _error(str(error))
         raise typer.Exit(2) from None
 

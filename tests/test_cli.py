@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from cinelib import doctor
 from cinelib.cli import app
 from cinelib.profiles import PROFILES
+from cinelib.runs import pipeline
 from cinelib.runs.files import read_json
 
 WIDE = {"COLUMNS": "200"}
@@ -95,6 +96,17 @@ def test_a_failed_stage_gives_exit_code_1_and_names_what_is_kept(finished):
     assert "failed: ValueError in cell" in status.stdout
     report = (finished.runs / "failing" / "report.html").read_text()
     assert "the film tore" in report
+
+
+def test_a_full_disk_is_told_in_one_line(finished, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "papermill_runs/full/run.yaml")
+
+    monkeypatch.setattr(pipeline, "record", full)
+    answer = cinelib(finished, "run", "01", "--name", "full")
+    assert answer.exit_code == 1
+    assert "No space left on device" in answer.stderr
+    assert "Traceback" not in answer.output
 
 
 def test_a_file_may_hold_the_whole_request(finished, tmp_path):

@@ -42,7 +42,6 @@ def executed(workbook, overrides=None, jobs=1, board=None, **options):
     made = planned(workbook, overrides, **options)
     hashes = Hashes(workbook.runs / "locks" / "hashes.json")
     outcome = pipeline.run(made, hashes, board or Silent(), jobs)
-    hashes.save()
     return made, outcome
 
 

@@ -60,6 +60,8 @@ def run(plan: Plan, hashes: Hashes, board: Board, jobs: int | None = None) -> Ou
         except BaseException:
             cancel.set()
             raise
+        finally:
+            hashes.save()
 
 
 class _Schedule:
