@@ -1,6 +1,6 @@
 """Shots: one pass over a file inside the decoder process measures cuts, fades, light, motion and bars."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,8 +35,8 @@ class Scan:
     note: str = ""
 
 
-def scan(path: str, decoder: str = "decord") -> Iterator[int]:
-    """Decode every frame once (in the decoder process) and measure. Returns a `Scan`.
+def scan(path: str, decoder: str = "decord") -> Generator[int, None, Scan]:
+    """Decode every frame (in the decoder process) and measure; yields frame numbers as signs of life.
 
     Raises:
         Undecodable: decord raises on some frame and PyAV does too.
@@ -55,49 +55,68 @@ def scan(path: str, decoder: str = "decord") -> Iterator[int]:
     return replace(result, note=f"read with PyAV because {reason}")
 
 
-def _scan(reader: Reader) -> Iterator[int]:
-    import cv2
-
-    detectors, cuts, fades = _detectors(), set(), set()
-    blocks, looks, rows, columns = [], [], [], []
-    due = -1.0
+def _scan(reader: Reader) -> Generator[int, None, Scan]:
+    detect, meter = _detectors(), _Meter()
+    cuts, fades = set(), set()
     for index, frame in enumerate(reader.frames(range(len(reader.times)))):
-        height, width = frame.shape[:2]
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        blocks.append(cv2.resize(grey, BLOCKS[::-1], interpolation=cv2.INTER_AREA))
-        if reader.times[index] >= due:
-            due = reader.times[index] + PROFILE_EVERY
-            looks.append(index)
-            rows.append(cv2.resize(grey, (min(64, width), height), interpolation=cv2.INTER_AREA).max(1))
-            columns.append(cv2.resize(grey, (width, min(36, height)), interpolation=cv2.INTER_AREA).max(0))
-        size = (DETECT_WIDTH, max(2, round(height * DETECT_WIDTH / width)))
-        small = frame if width <= DETECT_WIDTH else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        for kind, found in zip(
-            (cuts, fades), detectors(index, cv2.cvtColor(small, cv2.COLOR_RGB2BGR)), strict=True
-        ):
+        meter.look(index, reader.times[index], frame)
+        for kind, found in zip((cuts, fades), detect(index, _tiny(frame)), strict=True):
             kind.update(found)
         if index % 16 == 0:
             yield index
-    fades.update(detectors(len(blocks) - 1, None)[1])
-    damaged = yield from _damaged_frames(reader.path)
+    fades.update(detect(index, None)[1])
     # The first steps out of black are a large change for their size: part of the fade, no cut.
-    cuts = {
+    apart = {
         cut for cut in cuts if all(abs(reader.times[cut] - reader.times[fade]) > FADE_REACH for fade in fades)
     }
+    damaged = yield from _damaged_frames(reader.path)
     return Scan(
-        times=reader.times[: len(blocks)],
+        times=reader.times,
         end=reader.end,
-        blocks=np.stack(blocks),
-        cuts=tuple(sorted(cut for cut in cuts | fades if 0 < cut < len(blocks))),
+        blocks=np.stack(meter.blocks),
+        cuts=tuple(sorted(cut for cut in apart | fades if 0 < cut <= index)),
         damaged=damaged,
-        looks=np.array(looks),
-        rows=np.stack(rows),
-        columns=np.stack(columns),
+        looks=np.array(meter.looks),
+        rows=np.stack(meter.rows),
+        columns=np.stack(meter.columns),
         decoder=reader.decoder,
     )
 
 
-def _damaged_frames(path: str) -> Iterator[int]:
+class _Meter:
+    """Light on the coarse grid for every frame, brightest rows and columns for some."""
+
+    def __init__(self) -> None:
+        self.blocks: list[np.ndarray] = []
+        self.looks: list[int] = []
+        self.rows: list[np.ndarray] = []
+        self.columns: list[np.ndarray] = []
+        self._due = -1.0
+
+    def look(self, index: int, time: float, frame: np.ndarray) -> None:
+        import cv2
+
+        height, width = frame.shape[:2]
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        self.blocks.append(cv2.resize(grey, BLOCKS[::-1], interpolation=cv2.INTER_AREA))
+        if time < self._due:
+            return
+        self._due = time + PROFILE_EVERY
+        self.looks.append(index)
+        # Averages along the bar take its noise away, so that the brightest one is a fair measure.
+        self.rows.append(cv2.resize(grey, (min(64, width), height), interpolation=cv2.INTER_AREA).max(1))
+        self.columns.append(cv2.resize(grey, (width, min(36, height)), interpolation=cv2.INTER_AREA).max(0))
+
+
+def _tiny(frame: np.ndarray) -> np.ndarray:
+    import cv2
+
+    height, width = frame.shape[:2]
+    size = (DETECT_WIDTH, max(2, round(height * DETECT_WIDTH / width)))
+    return cv2.cvtColor(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
+
+
+def _damaged_frames(path: str) -> Generator[int, None, tuple[int, ...]]:
     """Frames that FFmpeg marks as corrupt. decord hands them out without a word, patched from neighbours."""
     import av
 
