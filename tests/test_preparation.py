@@ -17,12 +17,29 @@ from cinelib.captions import Captions
 from cinelib.dataset import VideoFolder
 from cinelib.footage import survey
 from cinelib.isolation import Child
+from cinelib.parameters import DataPreparation, ParameterError
 from cinelib.selection import Rules, decide
 from cinelib.takes import find_takes
 
 ROOT = Path(__file__).resolve().parents[1]
 DAILIES = ROOT / "data" / "dailies"
 REASON = {"slate": "static", "still": "static", "black": "black", "short": "too short"}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"max_seconds": 1.0}, "max_seconds 1.0 is below min_seconds 2.0"),
+        ({"num_frames": 97}, "max_seconds 5.0 at 16 fps is shorter than num_frames 97; raise it to 6"),
+        ({"max_clip": 3}, "did you mean 'max_clips'?"),
+        ({"max_clips": 0}, "max_clips = 0"),
+        ({"min_seconds": "2"}, "min_seconds = '2'"),
+    ],
+)
+def test_impossible_parameters_are_refused(values, words):
+    with pytest.raises(ParameterError) as refusal:
+        DataPreparation.check(values)
+    assert words in str(refusal.value)
 
 
 @pytest.mark.slow
