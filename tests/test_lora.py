@@ -5,8 +5,9 @@ import tiny_wan
 import torch
 from diffusers import WanImageToVideoPipeline
 from safetensors import safe_open
+from safetensors.torch import load_file
 
-from cinelib import lora
+from cinelib import lora, lora_export
 
 CARD = lora.AdapterCard(rank=4, alpha=8.0, targets="attn2", trigger="emberfall film, ")
 
@@ -78,7 +79,7 @@ def test_the_update_is_scaled_by_alpha_over_r_or_its_root(pipe, rslora, scale):
     a, b = layer.lora_A["style"].weight, layer.lora_B["style"].weight
     expected = layer.base_layer(x) + scale * x @ a.T @ b.T
     torch.testing.assert_close(layer(x), expected)
-    assert lora.norm(pipe.transformer) == pytest.approx(scale * float((b @ a).norm()), rel=1e-5)
+    assert lora.norm(pipe.transformer) == pytest.approx(scale * (b @ a).norm().item(), rel=1e-5)
 
 
 def test_pipe_load_lora_weights_reproduces_the_training_time_output(pipe, tmp_path):
@@ -156,3 +157,52 @@ def test_a_damaged_file_is_named(pipe, tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="not a whole safetensors"):
         lora.read_card(tmp_path)
+
+
+@pytest.mark.parametrize("targets", ["attn2", "attn1+attn2+ffn"])
+@pytest.mark.parametrize("rslora", [False, True])
+def test_the_original_layout_loads_elsewhere_with_the_same_output(pipe, tmp_path, targets, rslora):
+    """diffusers converts files in the layout of Wan's own code, as ComfyUI's users have them."""
+    card = lora.AdapterCard(rank=4, alpha=8.0, targets=targets, use_rslora=rslora)
+    lora.add(pipe.transformer, card)
+    stir(pipe.transformer)
+    trained = output(pipe.transformer)
+    lora.save(tmp_path, pipe.transformer, card)
+    path = lora_export.export_original(tmp_path)
+    assert "diffusion_model.blocks.0.cross_attn.k_img.lora_down.weight" in load_file(path)
+
+    fresh = tiny_wan.pipeline()
+    before = output(fresh.transformer)
+    fresh.load_lora_weights(str(tmp_path), weight_name=path.name)
+    assert (trained - before).abs().max() > 1e-3
+    torch.testing.assert_close(output(fresh.transformer), trained, rtol=1e-5, atol=1e-6)
+
+
+def test_merging_is_the_adapters_output_and_unmerging_restores_the_base(pipe, tmp_path):
+    base = output(pipe.transformer)
+    before = {name: value.clone() for name, value in pipe.transformer.state_dict().items()}
+    lora.add(pipe.transformer, CARD)
+    stir(pipe.transformer)
+    trained = output(pipe.transformer)
+    pipe.fuse_lora()
+    torch.testing.assert_close(output(pipe.transformer), trained, rtol=1e-4, atol=1e-5)
+    pipe.unfuse_lora()
+    pipe.disable_lora()
+    torch.testing.assert_close(output(pipe.transformer), base, rtol=1e-4, atol=1e-5)
+    after = {name.replace(".base_layer", ""): value for name, value in pipe.transformer.state_dict().items()}
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_equal_adapters_make_equal_files(pipe, tmp_path):
+    lora.add(pipe.transformer, CARD)
+    a, b = (lora.save(tmp_path / name, pipe.transformer, CARD).read_bytes() for name in "ab")
+    assert a == b
+
+
+def test_the_card_for_the_hub_states_what_was_measured(pipe, tmp_path):
+    lora.add(pipe.transformer, CARD)
+    lora.save(tmp_path, pipe.transformer, CARD)
+    text = lora_export.write_card(tmp_path, "A film", {"held-out loss": 0.123456}).read_text()
+    assert text.startswith("---\nbase_model:") and "| held-out loss | 0.1235 |" in text
+    assert f"{lora.trainable_count(pipe.transformer, 'attn2', 4):,} weights" in text

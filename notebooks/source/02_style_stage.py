@@ -16,7 +16,7 @@
 # | nano | about 2 min on 2 cores | 2 GB | 200 steps, 2 clips a step |
 # | a100 | days on one A100 | under 80 GB | 4000 steps, 4 clips a step |
 #
-# **Inputs:** the dataset of notebook 01, neutral stills of a storyboard. **Outputs:** `lora/` and `control/` (`pytorch_lora_weights.safetensors`), `history.csv`, `figures/signature.png`.
+# **Inputs:** the dataset of notebook 01, neutral stills of a storyboard. **Outputs:** `lora/` (`pytorch_lora_weights.safetensors`, the same for ComfyUI, a model card) and `control/`, `history.csv`, `figures/signature.png`.
 
 # %% tags=["parameters"]
 profile: str = "nano"  # name of the profile whose values fill untouched parameters
@@ -506,9 +506,11 @@ def schedule(step, warmup, total):
 # %% [markdown]
 # ## 8. The file, and what other tools make of it
 #
-# `pytorch_lora_weights.safetensors` is what diffusers and the Hub expect. Its metadata carry rank and alpha (without them a loader assumes alpha = rank, and the look comes out half as strong), the trigger, the base model and the dataset's hash. We load it into a fresh pipeline with `pipe.load_lora_weights` and ask: is it the same?
+# `pytorch_lora_weights.safetensors` is what diffusers and the Hub expect. Its metadata carry rank and alpha (without them a loader assumes alpha = rank, and the look comes out half as strong), the trigger, the base model and the dataset's hash. We load it into a fresh pipeline with `pipe.load_lora_weights` and ask: is it the same? `wan_original_lora.safetensors` holds the same weights under the names of Wan's own code, for ComfyUI and others.
 
 # %%
+from cinelib import lora_export
+
 pipe = wan.load_pipeline(params.model, dtype=dtype, flow_shift=params.flow_shift)
 pipe.load_lora_weights(str(stage.folder / "lora"), adapter_name="style")
 loaded_loss = loss_now()
@@ -518,6 +520,7 @@ if pipe.transformer.dtype == torch.float32:  # a bf16 base keeps its adapters in
     assert all(torch.equal(loaded[name], weights[name]) for name in weights)
     assert torch.equal(loaded_loss, trained_loss), "the file must reproduce the training-time output exactly"
 lora.load(pipe, stage.folder / "control", "control")
+original = lora_export.export_original(stage.folder / "lora")  # the key names of Wan's own code
 print(lora.read_card(stage.folder / "lora"))
 
 # %% [markdown]
@@ -649,6 +652,12 @@ signature
 
 # %%
 mean = {arm: float(np.mean(values)) for arm, values in distances.items()}
+measured = {
+    "held-out loss before": history.validation[0]["loss"],
+    "held-out loss after": history.validation[-1]["loss"],
+    **{f"grade distance, {arm}": value for arm, value in mean.items()},
+}
+lora_export.write_card(stage.folder / "lora", f"The look of {params.trigger or 'a film'}", measured)
 stage.save_metrics(
     {
         "trainable_parameters": trainable,
