@@ -78,6 +78,7 @@ def test_a_stage_folder_has_everything_and_the_manifest_names_it(finished):
     assert content["versions"]["papermill"] == "2.7.0"
     assert content["kernel"]["peak_tree_rss_bytes"] >= content["kernel"]["peak_rss_bytes"] > 10e6
     assert content["seconds"] > 0
+    assert 0 < content["kernel"]["cpu_seconds"] < 60
     assert content["kernel"]["device"] == "cpu"
     assert (folder / "cut.txt").read_text() == "r r"
 

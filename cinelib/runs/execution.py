@@ -106,7 +106,7 @@ def ensure(job: Job, hashes: Hashes, board: Board, threads: int, cancel: threadi
         started = time.time()
         board.start(job.stage)
         try:
-            peak = work(order, _environment(job, threads), descriptor, job.stage, board, cancel)
+            took = work(order, _environment(job, threads), descriptor, job.stage, board, cancel)
         except WorkerFailed as error:
             raise _kept(job, str(error)) from None
         kernel = read_json(job.folder / manifest.KERNEL_FILE)
@@ -114,7 +114,7 @@ def ensure(job: Job, hashes: Hashes, board: Board, threads: int, cancel: threadi
             raise _kept(job, "the notebook ended before stage.close() in its last cell")
         if moved := job.moved(hashes):
             board.line(job.stage, f"{moved} while it was executed; the manifest says so")
-        _finish(job, hashes, started, {**kernel, "peak_tree_rss_bytes": peak}, moved)
+        _finish(job, hashes, started, {**kernel, **took}, moved)
         return True
 
 

@@ -28,8 +28,8 @@ def work(
     stage: str,
     board: Board,
     cancel: threading.Event,
-) -> int:
-    """Run a worker to its end. Returns the peak memory of its process tree, in bytes.
+) -> dict[str, float]:
+    """Run a worker to its end. Returns what its process tree took: peak memory and processor time.
 
     Raises:
         WorkerFailed: it did not end well.
@@ -61,7 +61,7 @@ def work(
         raise Cancelled
     if process.returncode != 0:
         raise WorkerFailed(errors[-1] if errors else _how_it_ended(process.returncode))
-    return tree.peak
+    return {"peak_tree_rss_bytes": tree.peak, "cpu_seconds": round(sum(tree.cpu.values()), 1)}
 
 
 def _how_it_ended(code: int) -> str:
@@ -93,10 +93,11 @@ def _listen(process: subprocess.Popen[str], stage: str, board: Board, errors: li
 
 
 class _Tree:
-    """A process with its descendants: their memory, and their end."""
+    """A process with its descendants: their memory, their processor time, and their end."""
 
     def __init__(self, pid: int) -> None:
         self.peak = 0
+        self.cpu: dict[psutil.Process, float] = {}  # comparable between busy and quiet machines
         self._root = psutil.Process(pid)
         self._seen: set[psutil.Process] = {self._root}
 
@@ -111,6 +112,8 @@ class _Tree:
         for process in now:
             try:
                 total += process.memory_info().rss
+                times = process.cpu_times()
+                self.cpu[process] = times.user + times.system
             except psutil.Error:
                 continue
         self.peak = max(self.peak, total)
