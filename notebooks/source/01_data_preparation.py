@@ -138,7 +138,7 @@ stage.save_figure(figure, "time_slices")
 figure
 
 # %% [markdown]
-# The first two agree. In the third the lines are steeper: everything moves too slowly, and the second half of the action is missing. Now as a number: *motion speed*, the mean length of the optical flow in pixels a second.
+# The first two agree. In the third the lines are steeper: everything moves too slowly, and the last third of the action is missing. Now as a number: *motion speed*, the mean length of the optical flow in pixels a second.
 
 # %%
 from itertools import pairwise
@@ -469,15 +469,14 @@ verdicts = [
     f"kept, {d.end - d.start:.1f} s" if d.decision == "kept" else d.reason.split(":")[0] for d in shown
 ]
 figure = show.contact_sheet(
-    [poster(d, child, width=112) for d in shown],
+    [poster(d, child, width=160) for d in shown],
     [f"{place}\n{verdict}" for place, verdict in zip(places, verdicts, strict=True)],
     keep=[d.decision == "kept" for d in shown],
     columns=8,
-    tile=1.2,
+    tile=1.3,
     title=f"{len(dataset)} clips kept of {len(shown)} spans of footage",
 )
 stage.save_figure(figure, "signature")
-figure.set_dpi(80)  # on this page; the saved file is larger
 figure
 
 # %% [markdown]
