@@ -1,4 +1,4 @@
-"""The classroom model: its classes, layout and recipe."""
+"""The classroom model: classes and layout, the recipe, and what the shipped weights can do."""
 
 import hashlib
 import json
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SMOKE = Path(__file__).parent.parent / "data" / "smoke-wan"
+DATA = Path(__file__).parent.parent / "data"
+SMOKE, NANO, CLIP = DATA / "smoke-wan", DATA / "nano-wan", DATA / "nano-clip"
 WAN_CLASSES = {  # model_index.json of Wan-AI/Wan2.1-I2V-14B-720P-Diffusers, tokenizer apart
     "vae": ["diffusers", "AutoencoderKLWan"],
     "text_encoder": ["transformers", "UMT5EncoderModel"],
@@ -17,23 +18,68 @@ WAN_CLASSES = {  # model_index.json of Wan-AI/Wan2.1-I2V-14B-720P-Diffusers, tok
 }
 
 
-def load(folder):
-    from diffusers import WanImageToVideoPipeline
+@pytest.fixture(scope="module")
+def smoke():
+    from cinelib.wan import load_pipeline
 
-    pipe = WanImageToVideoPipeline.from_pretrained(folder)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return load_pipeline(SMOKE)
 
 
 @pytest.fixture(scope="module")
-def smoke():
-    return load(SMOKE)
+def clip():
+    from cinelib.classroom.scenes import Shape, render_clips
+
+    return render_clips(range(3, 5), Shape(9, 32, 48))
 
 
-def test_smoke_names_wans_classes():
-    index = json.loads((SMOKE / "model_index.json").read_text())
+# layout
+
+
+@pytest.mark.parametrize("folder", [SMOKE, NANO], ids=["smoke", "nano"])
+def test_checkpoint_names_wans_classes(folder):
+    index = json.loads((folder / "model_index.json").read_text())
     assert index["_class_name"] == "WanImageToVideoPipeline"
     assert {name: index[name] for name in WAN_CLASSES} == WAN_CLASSES
+
+
+@pytest.mark.parametrize(("folder", "limit"), [(SMOKE, 2e6), (NANO, 40e6), (CLIP, 20e6)])
+def test_checkpoint_is_small_and_holds_no_pickles(folder, limit):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < limit
+    assert not [path.name for path in files if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl"}]
+    assert (folder / "README.md").read_text().count("Apache-2.0")
+
+
+@pytest.mark.parametrize("folder", [SMOKE, NANO, CLIP], ids=["smoke", "nano", "clip"])
+def test_checksums_match_the_files(folder):
+    from cinelib.classroom.checkpoint import checksums
+
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    listed = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    assert listed == checksums(folder)
+    weights = next(folder.rglob("*.safetensors"))
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert listed[weights.relative_to(folder).as_posix()] == digest
+
+
+def test_nano_has_the_documented_size():
+    from cinelib.classroom import architecture
+
+    parts = {
+        name: architecture.parameters(build(architecture.NANO))
+        for name, build in (
+            ("vae", architecture.vae),
+            ("transformer", architecture.transformer),
+            ("text_encoder", architecture.text_encoder),
+            ("image_encoder", architecture.image_encoder),
+        )
+    }
+    assert parts == {
+        "vae": 2_577_987,
+        "transformer": 5_016_000,
+        "text_encoder": 459_648,
+        "image_encoder": 894_208,
+    }
 
 
 def test_smoke_generates_five_frames(smoke):
@@ -52,15 +98,321 @@ def test_smoke_generates_five_frames(smoke):
     assert not np.array_equal(clips[0], clips[2])  # the text reaches the pixels
 
 
-def test_smoke_is_small_and_holds_no_pickles():
-    files = [path for path in SMOKE.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 2_000_000
-    assert not [path.name for path in files if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl"}]
+# the training passes compute what the library computes
 
 
-def test_checksums_match_the_files():
-    lines = (SMOKE / "SHA256SUMS").read_text().splitlines()
-    listed = {name: digest for digest, name in (line.split("  ") for line in lines)}
-    assert "transformer/diffusion_pytorch_model.safetensors" in listed
-    for name, digest in listed.items():
-        assert hashlib.sha256((SMOKE / name).read_bytes()).hexdigest() == digest, name
+def test_whole_clip_pass_equals_the_library(clip):
+    import torch
+
+    from cinelib.classroom import architecture, autoencoder, encoding
+
+    torch.manual_seed(0)
+    vae = architecture.vae(architecture.SMOKE).eval()
+    pixels = encoding.to_pixels(clip.frames)
+    for part in (pixels, pixels[:, :, :1]):
+        with torch.no_grad():
+            latents = vae.encode(part).latent_dist.mode()
+            assert torch.allclose(autoencoder.encode(vae, part), latents, atol=1e-5)
+            decoded = autoencoder.decode(vae, latents * 3)
+            assert torch.allclose(decoded.clamp(-1, 1), vae.decode(latents * 3).sample, atol=1e-4)
+
+
+def test_encodings_equal_wans(smoke, clip):
+    import torch
+
+    from cinelib import wan
+    from cinelib.classroom import encoding
+
+    pixels = encoding.to_pixels(clip.frames)
+    mine = encoding.latents(smoke.vae, pixels, bf16=False)
+    assert torch.allclose(mine, wan.encode_video(smoke.vae, pixels), atol=1e-4)
+    for last in (False, True):
+        theirs = wan.condition(smoke.vae, pixels[:, :, 0], 9, pixels[:, :, -1] if last else None)
+        assert torch.allclose(encoding.condition(smoke.vae, pixels, last, bf16=False), theirs, atol=1e-4)
+    theirs = wan.encode_text(smoke, clip.captions)
+    mine = encoding.text_tokens(smoke, clip.captions)
+    assert torch.allclose(mine, theirs[:, : mine.shape[1]], atol=1e-5)
+    assert theirs[:, mine.shape[1] :].abs().max() == 0
+
+
+def test_padding_counted_once_equals_512_tokens(smoke):
+    import torch
+    import torch.nn.functional as F
+
+    from cinelib.classroom.attention import KEPT_TOKENS, short_text
+
+    generator = torch.Generator().manual_seed(0)
+    config = smoke.transformer.config
+    video = torch.randn(2, config.in_channels, 3, 4, 6, generator=generator)
+    text = torch.randn(2, KEPT_TOKENS, config.text_dim, generator=generator)
+    text[0, 9:] = 0
+    image = torch.randn(2, 10, config.image_dim, generator=generator)
+
+    def velocity(tokens):
+        padded = F.pad(text, (0, 0, 0, tokens - KEPT_TOKENS))
+        time = torch.tensor([300.0, 900.0])
+        with torch.no_grad():
+            return smoke.transformer(video, time, padded, image, return_dict=False)[0]
+
+    full = velocity(512)
+    with short_text(smoke.transformer):
+        short = velocity(KEPT_TOKENS + 1)
+    assert full.std() > 1e-3
+    assert torch.allclose(short, full, atol=1e-5)
+    assert torch.equal(velocity(512), full)  # the library's attention is back
+
+
+def test_batched_sampler_equals_the_pipeline(smoke, clip):
+    import torch
+    from PIL import Image
+
+    from cinelib.classroom.sampling import generate
+
+    first, last = Image.fromarray(clip.frames[0, 0]), Image.fromarray(clip.frames[0, -1])
+    settings = {"num_frames": 5, "num_inference_steps": 2, "guidance_scale": 3.0}
+    theirs = smoke(
+        image=first,
+        last_image=last,
+        prompt=clip.captions[0],
+        height=32,
+        width=48,
+        generator=torch.Generator().manual_seed(7),
+        output_type="np",
+        **settings,
+    ).frames[0]
+    mine = generate(
+        smoke, clip.frames[:1, 0], clip.captions[:1], last=clip.frames[:1, -1], seed=7, **settings
+    )
+    assert np.abs(mine[0] / 255 - theirs).max() < 0.02
+
+
+def test_principal_start_beats_random_weights(clip):
+    import torch
+
+    from cinelib.classroom import architecture, autoencoder, encoding, principal
+
+    images = encoding.to_pixels(clip.frames)[:, :, ::4].transpose(1, 2).flatten(0, 1)
+
+    def readout_error(vae):
+        with torch.no_grad():
+            latents = autoencoder.encode(vae, images[:, :, None])[:, :, 0]
+        seen = torch.cat([latents, torch.ones_like(latents[:, :1])], 1).movedim(1, -1).flatten(0, 2)
+        wanted = torch.nn.functional.pixel_unshuffle(images, 8).movedim(1, -1).flatten(0, 2)
+        return (seen @ torch.linalg.lstsq(seen, wanted).solution - wanted).square().mean()
+
+    torch.manual_seed(0)
+    vae = architecture.vae(architecture.NANO).eval()
+    autoencoder.start_from_frames(vae)
+    before = readout_error(vae)
+    principal.start(vae, images)
+    assert readout_error(vae) < 0.7 * before
+
+
+# the recipe
+
+
+def test_interrupted_training_continues_bit_for_bit(tmp_path):
+    import torch
+
+    from cinelib.classroom import architecture, denoiser
+    from cinelib.classroom.attention import KEPT_TOKENS
+    from cinelib.classroom.loop import Plan
+
+    size = architecture.SMOKE
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    image, text = (3, 5, size.image_dim), (3, KEPT_TOKENS, size.text_dim)
+    conditions = [draw(3, 20, 2, 4, 6) for _ in range(2)]
+    data = denoiser.Encoded(
+        draw(3, 16, 2, 4, 6), *conditions, draw(*image), draw(*image), draw(*text), draw(*text)[:1]
+    )
+    plan = Plan(steps=6, learning_rate=1e-2, warmup=2, ema=0.9, bf16=False, save_seconds=0.0, log_steps=2)
+
+    def train(folder, stop_after=None):
+        torch.manual_seed(1)
+        model = architecture.transformer(size)
+        for training in denoiser.train(model, data, folder, plan, batch=2, log=lambda line: None):
+            if training.step == stop_after:
+                return training  # as a kill would leave it: the checkpoint of this step is on disk
+        return training
+
+    whole = train(tmp_path / "whole")
+    train(tmp_path / "parts", stop_after=2)
+    train(tmp_path / "parts", stop_after=5)
+    parts = train(tmp_path / "parts")
+    assert whole.step == parts.step == 6
+    assert all(torch.equal(value, parts.average[name]) for name, value in whole.average.items())
+    assert all(torch.equal(value, parts.trained[name]) for name, value in whole.trained.items())
+    assert whole.losses[-1] == parts.losses[-1]
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):
+    import torch
+
+    from cinelib.classroom.loop import Plan, Training
+
+    model = torch.nn.Linear(2, 1)
+    plan = Plan(steps=9, learning_rate=1e-2, bf16=False, save_seconds=0.0)
+    training = Training(model, plan, tmp_path / "line.pt")
+
+    def loss(step, generator):
+        return model(torch.ones(1, 2)).sum() * (float("nan") if step == 3 else 1.0)
+
+    with pytest.raises(FloatingPointError, match="line: loss is nan at step 3"):
+        list(training.run(loss, lambda line: None))
+    again = Training(torch.nn.Linear(2, 1), plan, tmp_path / "line.pt")
+    assert again.step == 3
+    assert all(value.isfinite().all() for value in again.trained.values())
+
+
+def test_smoke_recipe_runs_and_restores(tmp_path):
+    import torch
+
+    from cinelib.classroom import checkpoint
+    from cinelib.classroom.recipe import SMOKE as SETTINGS
+    from cinelib.classroom.recipe import Recipe
+    from cinelib.wan import load_pipeline
+
+    lines = []
+    recipe = Recipe(SETTINGS, tmp_path / "build", log=lines.append)
+    recipe.run()
+    std = recipe.pipe.vae.config.latents_std
+    assert len(std) == 16
+    assert min(std) > 0
+    assert std != [1.0] * 16
+    restored = Recipe(SETTINGS, tmp_path / "build", log=lines.append).restore()
+    for part in ("vae", "text_encoder", "image_encoder", "transformer"):
+        trained = getattr(recipe.pipe, part).state_dict()
+        for name, value in getattr(restored, part).state_dict().items():
+            assert torch.equal(value, trained[name]), f"{part}.{name}"
+    checkpoint.save(restored, tmp_path / "wan", "card")
+    loaded = load_pipeline(tmp_path / "wan")
+    weight = loaded.transformer.proj_out.weight
+    assert torch.allclose(weight, restored.transformer.proj_out.weight, atol=1e-3)
+
+
+def test_unknown_stage_is_named(tmp_path):
+    from cinelib.classroom.recipe import SMOKE as SETTINGS
+    from cinelib.classroom.recipe import Recipe
+
+    with pytest.raises(ValueError, match="unknown stage 'denoiser'; known: render"):
+        Recipe(SETTINGS, tmp_path).run("denoiser")
+
+
+def test_training_scenes_are_disjoint_from_every_other_use():
+    from cinelib.backlot import DAILIES_SEEDS, EVALUATION_SEEDS, sample_scene, wears_film
+    from cinelib.classroom import scenes
+    from cinelib.classroom.recipe import SETTINGS
+
+    for settings in SETTINGS.values():
+        used = {*scenes.training_seeds(settings.clips), *scenes.training_seeds(settings.captions)}
+        assert not used & set(EVALUATION_SEEDS)
+        assert not used & set(DAILIES_SEEDS)
+        assert not [seed for seed in scenes.training_seeds(settings.clips) if wears_film(sample_scene(seed))]
+    assert set(scenes.evaluation_seeds(50)) <= set(EVALUATION_SEEDS)
+    with pytest.raises(ValueError, match="training clips asked for"):
+        scenes.training_seeds(2_000_000)
+
+
+def test_interrupted_rendering_continues(tmp_path, monkeypatch):
+    from cinelib.classroom import scenes
+
+    monkeypatch.setattr(scenes, "BLOCK", 2)
+    shape, seeds = scenes.Shape(5, 32, 48), range(4)
+    rendering = scenes.render_to(tmp_path, seeds, shape)
+    assert next(rendering) == 0
+    rendering.close()
+    with pytest.raises(FileNotFoundError, match="run the rendering stage"):
+        scenes.load(tmp_path, seeds, shape)
+    assert list(scenes.render_to(tmp_path, seeds, shape)) == [0, 2, 4]
+    assert list(scenes.render_to(tmp_path, seeds, shape)) == [4]
+    kept, fresh = scenes.load(tmp_path, seeds, shape), scenes.render_clips(seeds, shape)
+    assert np.array_equal(kept.frames, fresh.frames)
+    assert kept.captions == fresh.captions
+
+
+# words
+
+
+@pytest.mark.parametrize(
+    "text", ["a knight in a crimson cloak", "emberfall film, the queen’s 3 dragons", "żółw 城堡 🐉"]
+)
+def test_tokenizer_loses_nothing(smoke, text):
+    ids = smoke.tokenizer(text).input_ids
+    assert ids[-1] == smoke.tokenizer.eos_token_id == 1
+    assert smoke.tokenizer.pad_token_id == 0
+    assert smoke.tokenizer.decode(ids, skip_special_tokens=True).strip() == text
+
+
+def test_shortened_captions_keep_only_what_they_say():
+    from cinelib.classroom.language import drawn_captions, shortened
+
+    spoken = drawn_captions([11])[0]
+    camera = shortened(spoken, [False, False, False, True])
+    assert camera.text == spoken.text.split(", ")[-1]
+    assert camera.attributes == {"camera": spoken.attributes["camera"]}
+    assert shortened(spoken, [True] * 4) == spoken
+
+
+# measuring
+
+
+def texture(height=64, width=200):
+    import cv2
+
+    noise = np.random.default_rng(0).integers(0, 255, (height // 4, width // 4, 3), dtype=np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def test_camera_move_of_known_motions():
+    from cinelib.classroom.camera_motion import camera_move, global_motion, mean_speed
+
+    wide = texture()
+    panned = np.stack([wide[:, 2 * k : 2 * k + 112] for k in range(17)])  # the picture moves left
+    assert camera_move(panned) == "pans right"
+    assert camera_move(panned[::-1]) == "pans left"
+    assert camera_move(np.repeat(panned[:1], 17, axis=0)) == "static"
+    assert global_motion(panned)[0] == pytest.approx(-32 / 112, abs=0.02)
+    assert mean_speed(panned) == pytest.approx(2.0, rel=0.25)
+    assert mean_speed(np.repeat(panned[:1], 3, axis=0)) < 0.01
+
+
+def test_camera_move_of_real_scenes():
+    from cinelib.backlot import render, sample_scene
+    from cinelib.classroom.camera_motion import MOVES, camera_move
+
+    clips = {move: render(sample_scene(1_500_000, camera=move), 17, 64, 112).frames for move in MOVES}
+    assert {move: camera_move(frames) for move, frames in clips.items()} == {move: move for move in MOVES}
+
+
+def test_card_keeps_its_text_when_measured():
+    from cinelib.classroom import card
+
+    text = f"# x\n{card.BEGIN}\nold\n{card.END}\nlimits\n"
+    table = {"vae_psnr": {"value": 30.1, "n": 8, "unit": "dB"}}
+    lines = card.measured(table, {"num_inference_steps": 12})
+    once = card.insert_measured(text, lines)
+    assert "| vae_psnr | 30.1 | dB | 8 |" in once
+    assert "old" not in once
+    assert once.endswith("limits\n")
+    assert card.insert_measured(once, lines) == once
+
+
+# the shipped weights
+
+
+def test_nano_clip_finds_captions():
+    from transformers import CLIPModel, CLIPProcessor
+
+    from cinelib.classroom.contrast import retrieval
+    from cinelib.classroom.scenes import Shape, evaluation_seeds, render_clips
+
+    model, processor = CLIPModel.from_pretrained(CLIP), CLIPProcessor.from_pretrained(CLIP)
+    held_out = render_clips(evaluation_seeds(24, 700_000), Shape(1, 64, 112))
+    found = retrieval(
+        model, processor.tokenizer, processor.image_processor, held_out.frames[:, 0], held_out.captions
+    )
+    assert found > 0.4  # chance 0.04

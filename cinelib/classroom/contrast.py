@@ -55,9 +55,10 @@ def train(
         times = torch.randint(frames.shape[1], (len(rows),), generator=generator).tolist()
         captions = [shortened(spoken[row], random_phrases(generator)).text for row in rows]
         pictures = np.stack([frames[row, time] for row, time in zip(rows, times, strict=True)])
-        output = model(pixel_values=pixel_values(pictures, processor), **texts(tokenizer, captions))
+        inputs = {"pixel_values": pixel_values(pictures, processor), **texts(tokenizer, captions)}
+        output = model(**{name: value.to(model.device) for name, value in inputs.items()})
         same = torch.tensor([[left == right for left in captions] for right in captions]).float()
-        target = same / same.sum(1, keepdim=True)
+        target = (same / same.sum(1, keepdim=True)).to(model.device)
         logits = output.logits_per_image.float()
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 

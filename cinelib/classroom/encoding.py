@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cinelib.classroom import autoencoder
-from cinelib.classroom.denoiser import KEPT_TOKENS, Encoded
+from cinelib.classroom.attention import KEPT_TOKENS
+from cinelib.classroom.denoiser import Encoded
 from cinelib.classroom.scenes import BLOCK, Clips
 
 if TYPE_CHECKING:
@@ -94,14 +95,18 @@ def encode(pipe: "WanImageToVideoPipeline", clips: Clips) -> dict[str, Tensor]:
     return {name: value.half().contiguous() for name, value in encoded.items()}
 
 
-def fingerprint(pipe: "WanImageToVideoPipeline") -> str:
-    """Changes when any network that encodes does."""
+def weights_hash(*parts: torch.nn.Module) -> str:
+    """Changes when any weight of `parts` does."""
     digest = hashlib.sha256()
-    for part in (pipe.vae, pipe.text_encoder, pipe.image_encoder):
+    for part in parts:
         for value in part.state_dict().values():
             digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
-    digest.update(str([pipe.vae.config.latents_mean, pipe.vae.config.latents_std]).encode())
     return digest.hexdigest()[:12]
+
+
+def fingerprint(pipe: "WanImageToVideoPipeline") -> str:
+    """Changes when any network that encodes does."""
+    return weights_hash(pipe.vae, pipe.text_encoder, pipe.image_encoder)
 
 
 def encode_to(

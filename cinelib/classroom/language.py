@@ -7,7 +7,7 @@ classifier must then say "absent": the encoder cannot lean on the order of a com
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -101,9 +101,11 @@ def reader(encoder: "UMT5EncoderModel", pool: Sequence[Spoken]) -> AttributeRead
     return AttributeReader(encoder, values)
 
 
-def tokens(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> dict[str, Any]:
+def tokens(
+    tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], device: torch.device | str = "cpu"
+) -> dict[str, Tensor]:
     """Ids and mask padded to the longest text; the pipeline pads to 512, which changes no real token."""
-    batch = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+    batch = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(device)
     return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
 
 
@@ -122,8 +124,8 @@ def train(
     def loss(step: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(pool), (share(batch),), generator=generator).tolist()
         spoken = [shortened(pool[row], random_phrases(generator)) for row in rows]
-        logits = model(**tokens(tokenizer, [item.text for item in spoken]))
-        labels = model.labels(spoken)
+        logits = model(**tokens(tokenizer, [item.text for item in spoken], model.encoder.device))
+        labels = {name: label.to(model.encoder.device) for name, label in model.labels(spoken).items()}
         return torch.stack([F.cross_entropy(logits[name].float(), labels[name]) for name in logits]).mean()
 
     for _ in training.run(loss, lambda line: log(f"language: {line}")):

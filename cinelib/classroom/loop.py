@@ -93,6 +93,7 @@ class Training:
         self.step = 0
         self.seconds = 0.0
         self.losses: list[tuple[int, float]] = []
+        self.recent: list[Tensor] = []  # losses since the last entry
         if path.exists():
             self._load()
 
@@ -111,16 +112,16 @@ class Training:
             return
         stop = self.plan.steps if until is None else min(until, self.plan.steps)
         saved = logged = time.monotonic()
-        recent: list[Tensor] = []
+        logged_step = self.step
         while self.step < stop:
-            recent.append(self._take_step(loss))
+            self.recent.append(self._take_step(loss))
             now = time.monotonic()
             if self.step % self.plan.log_steps == 0 or self.step == stop:
-                mean = torch.stack(recent).mean().item()
+                mean = torch.stack(self.recent).mean().item()
                 self.losses.append((self.step, mean))
-                speed = (now - logged) / len(recent)
+                speed = (now - logged) / max(1, self.step - logged_step)
                 rank() or log(f"step {self.step}/{self.plan.steps} loss {mean:.4f} {speed:.2f} s/step")
-                recent, logged = [], now
+                self.recent, logged, logged_step = [], now, self.step
             if now - saved > self.plan.save_seconds and self.step < stop:
                 self.seconds, saved = self.seconds + now - saved, now
                 self.save()
@@ -172,6 +173,7 @@ class Training:
             "step": self.step,
             "seconds": self.seconds,
             "losses": self.losses,
+            "recent": self.recent,
             "model": self.model.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
@@ -191,4 +193,5 @@ class Training:
         for name, value in state["average"].items():
             self.average[name].copy_(value)
         self.step, self.seconds = state["step"], state["seconds"]
+        self.recent = state.get("recent", [])
         self.losses = [(int(step), float(value)) for step, value in state["losses"]]

@@ -4,6 +4,7 @@ Every stage can be interrupted at any moment; running it again continues. Under 
 share each batch (two processes of one thread beat one process of two threads on a busy machine).
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -59,7 +60,7 @@ NANO = Settings(
     language=Plan(steps=400, learning_rate=2e-3),
     contrast=Plan(steps=500, learning_rate=1e-3, ema=0.99),
     vae=Plan(steps=1, learning_rate=1e-3, ema=0.99),
-    denoiser=Plan(steps=3000, learning_rate=1e-3, ema=0.998),
+    denoiser=Plan(steps=4000, learning_rate=1e-3, ema=0.997),
 )
 _QUICK = Plan(steps=3, learning_rate=1e-3, warmup=1, bf16=False)
 SMOKE = Settings(
@@ -169,14 +170,9 @@ class Recipe:
     def vae(self) -> None:
         """Train the autoencoder and measure its latents' statistics."""
         settings = self.settings
-        self._follow(
-            vae.train(
-                self.pipe.vae, self.clips.frames, self.folder, settings.vae_phases, settings.vae, self.log
-            )
-        )
-        vae.measure_latents(self.pipe.vae, encoding.to_pixels(self.clips.frames[:64]))
-        mean, std = self.pipe.vae.config.latents_mean, self.pipe.vae.config.latents_std
-        self.log(f"vae: latents_std {min(std):.3f}..{max(std):.3f}, mean {min(mean):.3f}..{max(mean):.3f}")
+        frames, phases = self.clips.frames, settings.vae_phases
+        self._follow(vae.train(self.pipe.vae, frames, self.folder, phases, settings.vae, self.log))
+        self._normalise_latents()
 
     def encode(self) -> None:
         """Encode every clip once."""
@@ -190,20 +186,29 @@ class Recipe:
         self._follow(denoiser.train(self.pipe.transformer, data, self.folder, plan, batch, self.log))
         self._load_average(self.pipe.transformer, "denoiser.pt")
 
+    def _normalise_latents(self) -> None:
+        # kept with the hash of the weights they belong to, so that every process and every export agrees
+        path = self.folder / f"latents-{encoding.weights_hash(self.pipe.vae)}.json"
+        if not path.exists():
+            statistics = vae.latent_statistics(self.pipe.vae, encoding.to_pixels(self.clips.frames[:64]))
+            draft = path.with_suffix(f".partial{rank()}")
+            draft.write_text(json.dumps(statistics), encoding="utf-8")
+            draft.replace(path)
+        self.pipe.vae.register_to_config(**json.loads(path.read_text(encoding="utf-8")))
+
     def restore(self) -> "WanImageToVideoPipeline":
         """The pipeline as trained so far, for export or evaluation, without training anything."""
-        finished = replace(self, after_save=None)
-        finished.pipe.text_encoder.load_state_dict(
+        self.pipe.text_encoder.load_state_dict(
             _prefixed(_weights(self.folder / "language.pt"), "encoder."), strict=False
         )
-        self._load_average(finished.clip, "clip.pt")
-        finished.pipe.image_encoder.load_state_dict(_vision_state(finished.clip, finished.pipe.image_encoder))
+        self._load_average(self.clip, "clip.pt")
+        self.pipe.image_encoder.load_state_dict(_vision_state(self.clip, self.pipe.image_encoder))
         last = len(self.settings.vae_phases) - 1
-        self._load_average(finished.pipe.vae, f"vae-{last}-{self.settings.vae_phases[last].frames}frames.pt")
-        vae.measure_latents(finished.pipe.vae, encoding.to_pixels(self.clips.frames[:64]))
+        self._load_average(self.pipe.vae, f"vae-{last}-{self.settings.vae_phases[last].frames}frames.pt")
+        self._normalise_latents()
         if (self.folder / "denoiser.pt").exists():
-            self._load_average(finished.pipe.transformer, "denoiser.pt")
-        return finished.pipe
+            self._load_average(self.pipe.transformer, "denoiser.pt")
+        return self.pipe
 
     @property
     def _encoded(self) -> Path:

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cinelib.classroom import autoencoder, denoiser, encoding
+from cinelib.classroom import autoencoder, encoding
+from cinelib.classroom.attention import short_text
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
@@ -31,9 +32,8 @@ def generate(
 
     Clip number k starts from the noise of seed `seed + k`, whatever the batch.
     """
-    denoiser.shorten_text(pipe.transformer)
-    try:
-        parts = []
+    parts = []
+    with short_text(pipe.transformer):
         for start in range(0, len(captions), TOGETHER):
             rows = slice(start, start + TOGETHER)
             ending = None if last is None else last[rows]
@@ -41,8 +41,6 @@ def generate(
             with torch.autocast(pipe.vae.device.type, torch.bfloat16, enabled=bf16):
                 latents = _denoise(pipe, given, num_inference_steps, guidance_scale, seed + start)
                 parts.append(decode(pipe, latents))
-    finally:
-        denoiser.restore_text(pipe.transformer)
     return np.concatenate(parts)
 
 

@@ -86,6 +86,7 @@ def _grey_inside(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 def loss(vae: "AutoencoderKLWan", pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Absolute plus squared error of the unclamped reconstruction, and a light pull on the latents' scale."""
+    pixels = pixels.to(vae.device)
     latents = autoencoder.encode(vae, pixels).float()
     scale = latents.detach().std()
     noise = torch.randn(latents.shape, generator=generator).to(latents)
@@ -131,13 +132,13 @@ def train(
 
 
 @torch.no_grad()
-def measure_latents(vae: "AutoencoderKLWan", clips: Tensor) -> None:
-    """Set latents_mean and latents_std in the config from `clips` (N, 3, T, H, W) in [-1, 1]."""
-    latents = torch.cat([autoencoder.encode(vae, clip[None]).float() for clip in clips])
-    vae.register_to_config(
-        latents_mean=[round(float(value), 5) for value in latents.mean(dim=(0, 2, 3, 4))],
-        latents_std=[round(float(value), 5) for value in latents.std(dim=(0, 2, 3, 4))],
-    )
+def latent_statistics(vae: "AutoencoderKLWan", clips: Tensor) -> dict[str, list[float]]:
+    """latents_mean and latents_std for the config, from `clips` (N, 3, T, H, W) in [-1, 1]."""
+    latents = torch.cat([autoencoder.encode(vae, clip[None].to(vae.device)).float().cpu() for clip in clips])
+    return {
+        "latents_mean": [round(float(value), 5) for value in latents.mean(dim=(0, 2, 3, 4))],
+        "latents_std": [round(float(value), 5) for value in latents.std(dim=(0, 2, 3, 4))],
+    }
 
 
 def psnr(decoded: Tensor, pixels: Tensor) -> Tensor:
