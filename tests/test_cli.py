@@ -206,6 +206,7 @@ def test_lab_serves_the_notebooks_with_the_profile_in_their_environment(finished
         process.wait(30)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs pseudo-terminals")
 def test_in_a_terminal_there_is_a_bar_for_each_stage(finished):
     master, slave = pty.openpty()

@@ -226,6 +226,7 @@ def test_a_failed_notebook_and_its_log_are_kept_and_block_what_follows(workbook)
     assert states["03_prints"] == "to do"
 
 
+@pytest.mark.slow
 def test_a_notebook_that_ends_before_its_last_cell_is_not_done(workbook):
     toy_film.write_notebook(workbook, Sound, ["import sys\nsys.exit(0)"])
     _, outcome = executed(workbook, named=["00_sound"])
@@ -276,6 +277,7 @@ def test_two_runners_of_the_same_stage_do_not_collide(workbook):
     assert together == ["02_grade", "03_prints"]
 
 
+@pytest.mark.slow
 def test_values_reach_the_notebook_as_typed_and_win_over_the_profile(workbook):
     code = ["(stage.folder / 'seen.txt').write_text(repr((params.label, params.strength, params.gamma)))"]
     toy_film.write_notebook(workbook, Grade, code)
@@ -286,6 +288,7 @@ def test_values_reach_the_notebook_as_typed_and_win_over_the_profile(workbook):
     assert (made.steps[1].job.folder / "seen.txt").read_text() == "('007', 1, 0.5)"
 
 
+@pytest.mark.slow
 def test_an_explicit_value_equal_to_the_notebooks_literal_wins_over_the_profile(workbook):
     """`width` is 1 in the notebook and 2 in the profile: an explicit 1 must stay 1."""
     made, outcome = executed(workbook, named=["01_cut"], profile="smoke", overrides={"01_cut": {"width": 1}})
@@ -301,6 +304,7 @@ def test_sources_that_change_after_planning_are_noticed(workbook):
     assert not made.steps[0].job.folder.exists()
 
 
+@pytest.mark.slow
 def test_sources_that_change_while_a_stage_runs_are_recorded(workbook):
     code = "from pathlib import Path\nPath('toy_film/paint.py').open('a').write('\\nLATE = 2\\n')"
     toy_film.write_notebook(workbook, Cut, ["import toy_film.paint", code])

@@ -66,7 +66,7 @@ class Run:
         return subprocess.run(command(*options), cwd=self.workbook.root, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stop_signal_ends_kernels_and_leaves_no_half_valid_stage(prepared, number):
     run = Run(prepared, "02", "-p", "02.seconds=60", "-p", f"02.seed={int(number)}")
     run.process.send_signal(number)
