@@ -16,7 +16,7 @@ from cinelib.runs.inputs import input_kind
 from cinelib.runs.selection import Overrides, with_dependencies
 from cinelib.runs.workbook import Workbook
 
-RESERVED = ("stages", "failed", "lab", "locks", "reference")
+RESERVED = ("stages", "failed", "lab", "locks", "cache", "reference")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
