@@ -2,7 +2,7 @@
 
 `python -m cinelib.reference write RUN` copies a finished run's notebooks to `papermill_runs/reference/`
 and its times, memory and machine to an index; `times RUN` adds the times of another profile's run; both
-bring README's table up to date. `check` names the notebooks whose code has changed since.
+bring README's table and picture up to date. `check` names the notebooks whose code has changed since.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from cinelib.runs.workbook import Workbook, find_root
 
 INDEX = "data/reference.json"  # under data/, so that what reads it counts it among its inputs
 MAX_BYTES = 2_000_000
+COVER = "02_style_stage"  # the stage whose signature figure README shows
 PROFILES_SHOWN = ("smoke", "nano", "a100")  # README's columns
 
 
@@ -56,7 +57,7 @@ def stale(workbook: Workbook) -> list[str]:
 
 
 def write(workbook: Workbook, run: str) -> Path:
-    """Copy a finished run's executed notebooks, then write the index.
+    """Copy a finished run's executed notebooks and signature figures, then write the index.
 
     Raises:
         UnfitRun: a stage is not done, an executed notebook is over 2 MB or has an error in it.
@@ -73,6 +74,7 @@ def write(workbook: Workbook, run: str) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_text(target / f"{name}.ipynb", text)
+        _picture(found, name, target / f"{name}.jpg")
     first = found.stages[0]
     rate = (read_json(first.folder / "metrics.json") or {}).get("matmul_rate", {}).get("value")
     facts = {"profile": found.profile, "machine": first.manifest["machine"], "matmul_rate": rate}
@@ -108,6 +110,26 @@ def readme_with_costs(readme: str, index: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def readme_with_picture(readme: str, root: Path) -> str:
+    """README with the reference run's picture before its first commands, once there is one."""
+    picture = f"papermill_runs/reference/{COVER}.jpg"
+    if picture in readme or not (root / picture).is_file():
+        return readme
+    line = f"![A real run: stills, base model, LoRA and negative control]({picture})"
+    return readme.replace("```sh\n", f"{line}\n\n```sh\n", 1)
+
+
+def _picture(run: state.RunState, stage: str, target: Path) -> None:
+    from PIL import Image
+
+    (folder,) = [entry.folder for entry in run.stages if entry.name == stage]
+    source = folder / "figures" / "signature.png"
+    if source.is_file():
+        picture = Image.open(source).convert("RGB")
+        picture.thumbnail((1200, 2400))
+        picture.save(target, quality=88)
+
+
 def _readable(cost: Mapping[str, Any] | None) -> str:
     if cost is None:
         return "not measured"
@@ -117,7 +139,7 @@ def _readable(cost: Mapping[str, Any] | None) -> str:
 def _publish(root: Path, index: Mapping[str, Any]) -> Path:
     readme = root / "README.md"
     if readme.is_file():
-        write_text(readme, readme_with_costs(readme.read_text("utf-8"), index))
+        write_text(readme, readme_with_picture(readme_with_costs(readme.read_text("utf-8"), index), root))
     return write_json(root / INDEX, index)
 
 

@@ -9,7 +9,9 @@ import nbformat
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
+from cinelib import reference
 from cinelib.course import NOTEBOOKS
 from cinelib.parameters import StageParameters
 from cinelib.reference import (
@@ -120,6 +122,21 @@ def test_costs_of_other_profiles_join_and_readme_follows(workbook):
     assert row.format("12 s, 1.0 GiB") in readme.read_text(), (
         "a new reference run keeps the other profile's costs"
     )
+
+
+def test_readme_shows_the_run_once_it_has_a_picture(workbook, monkeypatch):
+    monkeypatch.setattr(reference, "COVER", "00_toy")
+    readme = workbook.root / "README.md"
+    readme.write_text("# T\n\nText.\n\n```sh\nmake run\n```\n\n```sh\nmore\n```\n")
+    write(workbook, "mine")
+    assert "](papermill_runs" not in readme.read_text()
+    figures = execute(workbook) / "figures"
+    figures.mkdir()
+    Image.new("RGB", (2000, 1000)).save(figures / "signature.png")
+    write(workbook, "mine")
+    write(workbook, "mine")
+    assert readme.read_text().count("](papermill_runs/reference/00_toy.jpg)\n\n```sh\nmake run") == 1
+    assert Image.open(workbook.runs / "reference" / "00_toy.jpg").size == (1200, 600)
 
 
 REFERENCE = NOTEBOOKS.parent / "papermill_runs" / "reference"
