@@ -181,6 +181,13 @@ def _synchronize() -> None:
         torch.cuda.synchronize()
 
 
+def busy_share(seconds: float = 1.0) -> float:
+    """Share of all cores in use while this program sleeps, in [0, 1]; above 0.25, times mislead."""
+    import psutil
+
+    return psutil.cpu_percent(interval=seconds) / 100
+
+
 def conditions() -> str:
     """One line that a timing cannot be read without: device, threads, versions, load."""
     import diffusers

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from diffusers import ModelMixin
 
-MODES = ("single", "segments", "context")  # context last: diffusers cannot switch it off again
+MODES = ("single", "threads", "segments", "context")
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ class ParallelError(RuntimeError):
 def launch(job: Job, processes: int, timeout: float = 3600) -> dict[str, Outcome]:
     """Sample `job` in each of MODES with `processes` processes, and collect times and latents.
 
-    single: the first process alone. segments: segments dealt out to the processes. context: all processes
-    on the same segment, each with a share of its tokens (Ulysses).
+    single: the first process alone, with `job.threads`. threads: the same with `processes` times as many,
+    the fair rival on one machine. segments: segments dealt out to the processes. context: all processes on
+    the same segment, each with a share of its tokens (Ulysses).
 
     Raises:
         ValueError: tokens or attention heads that `processes` does not divide.
@@ -180,28 +181,30 @@ def _work(folder: Path, job: Job) -> None:
     pipe = load_pipeline(job.model, device=device, flow_shift=job.flow_shift)
     if job.lora:
         pipe.load_lora_weights(job.lora)
-    share = {
-        "single": list(enumerate(job.segments)) if rank == 0 else [],
-        "segments": list(enumerate(job.segments))[rank::world],
-        "context": list(enumerate(job.segments)),
-    }
-    seconds = {}
+    every = list(enumerate(job.segments))
+    first = every if rank == 0 else []
+    share = {"single": first, "threads": first, "segments": every[rank::world], "context": every}
+    seconds: dict[str, list[float]] = {mode: [] for mode in MODES}
     _sample(pipe, job, job.segments[0])  # warm-up
-    for mode in MODES:
-        if mode == "context":
-            enable_context_parallelism(pipe.transformer, world, kind)
-            _sample(pipe, job, job.segments[0])
-        seconds[mode] = [
-            _round(pipe, job, share[mode], folder / mode, rank, world) for _ in range(job.rounds)
-        ]
+
+    def run(mode: str) -> None:
+        torch.set_num_threads(job.threads * (world if mode == "threads" else 1))
+        seconds[mode].append(_round(pipe, job, share[mode], folder / mode, rank))
+
+    for _ in range(job.rounds):  # interleaved, so that a drifting machine favours no mode
+        for mode in MODES[:-1]:
+            run(mode)
+    torch.set_num_threads(job.threads)
+    enable_context_parallelism(pipe.transformer, world, kind)  # last: diffusers cannot switch it off again
+    _sample(pipe, job, job.segments[0])
+    for _ in range(job.rounds):
+        run("context")
     if rank == 0:
         (folder / "seconds.json").write_text(json.dumps(seconds), "utf-8")
     dist.destroy_process_group()
 
 
-def _round(
-    pipe: Any, job: Job, share: Sequence[tuple[int, Segment]], stem: Path, rank: int, world: int
-) -> float:
+def _round(pipe: Any, job: Job, share: Sequence[tuple[int, Segment]], stem: Path, rank: int) -> float:
     """Wall seconds between two barriers around this process's share of the segments."""
     import torch.distributed as dist
     from safetensors.torch import save_file

@@ -68,8 +68,22 @@ def warp(field: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), inside
 
 
-def camera_part(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Flow on every 8th pixel, and that of the similarity (pan, roll, zoom) that most of it follows.
+def coherent(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels that return when flow is followed forward and back (Sundaram et al. 2010), and pixels inside.
+
+    |F + W(B)|^2 < .01 (|F|^2 + |W(B)|^2) + .5; both results are (h, w) bool.
+    """
+    returning, inside = warp(backward, forward)
+    gap = length(forward + returning) ** 2
+    return gap < 0.01 * (length(forward) ** 2 + length(returning) ** 2) + 0.5, inside
+
+
+def camera_part(flow: np.ndarray, reliable: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Flow on every 8th reliable pixel, and that of the similarity (pan, roll, zoom) that most of it follows.
+
+    Args:
+        flow: (h, w, 2) pixels.
+        reliable: (h, w) bool, default all; occluded pixels have no flow to explain.
 
     Returns:
         Two arrays (N, 2): the measured flow and the camera's, fitted by RANSAC.
@@ -78,15 +92,23 @@ def camera_part(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     height, width = flow.shape[:2]
     y, x = np.mgrid[_GRID // 2 : height : _GRID, _GRID // 2 : width : _GRID]
-    start = np.stack([x, y], -1).reshape(-1, 2).astype(np.float32)
-    measured = flow[y, x].reshape(-1, 2)
+    kept = np.ones(x.shape, bool) if reliable is None else reliable[y, x]
+    start = np.stack([x, y], -1)[kept].astype(np.float32)
+    measured = flow[y, x][kept]
+    if len(start) < 2:
+        return measured, np.zeros_like(measured)
     cv2.setRNGSeed(0)
     matrix, _ = cv2.estimateAffinePartial2D(
-        start, start + measured, method=cv2.RANSAC, ransacReprojThreshold=0.5
+        start, start + measured, method=cv2.RANSAC, ransacReprojThreshold=0.25
     )
     if matrix is None:
         return measured, np.zeros_like(measured)
     return measured, (start @ matrix[:, :2].T + matrix[:, 2] - start).astype(np.float32)
+
+
+def length(flow: np.ndarray) -> np.ndarray:
+    """|F| of flow (..., 2)."""
+    return np.sqrt(flow[..., 0] ** 2 + flow[..., 1] ** 2)
 
 
 def _normalised(gray: np.ndarray) -> tuple[np.ndarray, float]:

@@ -12,7 +12,16 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from cinelib.metrics.clip import as_clip
-from cinelib.metrics.flow import SHORT_SIDE, camera_part, flow_between, in_threads, normalised_luma, warp
+from cinelib.metrics.flow import (
+    SHORT_SIDE,
+    camera_part,
+    coherent,
+    flow_between,
+    in_threads,
+    length,
+    normalised_luma,
+    warp,
+)
 
 MOVING = 6 * 8 / SHORT_SIDE  # t1: VBench calls a clip moving above 6 px per 1/8 s at 256
 STILL = 0.05 * MOVING  # t0
@@ -62,19 +71,20 @@ def motion_score(frames: np.ndarray, fps: float | None, seconds: Sequence[float]
     flows = flow_between(luma, slow + fast + [(b, a) for a, b in slow + fast])
     far, forward, far_back, backward = np.split(flows, np.cumsum([len(slow), len(fast), len(slow)]))
     # Both directions, because a zoom in and the same zoom out show different pixels at the border.
-    lengths = np.array(in_threads(_speeds, zip(far, far_back, strict=True)))
-    top, mean = lengths.T / np.array([times[b] - times[a] for a, b in slow])
+    sizes = np.array(in_threads(_speeds, zip(far, far_back, strict=True)))
+    top, mean = sizes.T / np.array([times[b] - times[a] for a, b in slow])
     amplitude = float(np.clip((top - STILL) / (MOVING - STILL), 0, 1).mean())
     smooth = _smoothness(forward, [(times[b] - times[a]) * _SMOOTHNESS_HZ for a, b in fast])
-    coherent = float(np.mean(in_threads(_coherence, zip(forward, backward, strict=True))))
+    masks = in_threads(lambda pair: coherent(*pair), zip(forward, backward, strict=True))
+    coherence = float(np.mean([_share(*mask) for mask in masks]))
     return Motion(
-        score=100 * amplitude * smooth * coherent,
+        score=100 * amplitude * smooth * coherence,
         amplitude=amplitude,
         smoothness=smooth,
-        coherence=coherent,
+        coherence=coherence,
         top_speed=float(top.mean()),
         mean_speed=float(mean.mean()),
-        camera_share=_camera_share(far),
+        camera_share=_camera_share(forward, masks),
         texture_share=texture,
         too_fast=bool(top.max() > FAST),
     )
@@ -124,10 +134,10 @@ def _sampled(times: np.ndarray, rate: float) -> list[tuple[int, int]]:
 
 def _speeds(pair: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
     """Mean length of the fastest 5 % and of all, in short sides; both flow directions together."""
-    length = np.concatenate([_length(flow).ravel() for flow in pair])
-    fastest = max(1, round(0.05 * length.size))
-    top = np.partition(length, -fastest)[-fastest:]
-    return float(top.mean()) / SHORT_SIDE, float(length.mean()) / SHORT_SIDE
+    speed = np.concatenate([length(flow).ravel() for flow in pair])
+    fastest = max(1, round(0.05 * speed.size))
+    top = np.partition(speed, -fastest)[-fastest:]
+    return float(top.mean()) / SHORT_SIDE, float(speed.mean()) / SHORT_SIDE
 
 
 def _smoothness(flows: np.ndarray, steps: Sequence[float]) -> float:
@@ -136,30 +146,22 @@ def _smoothness(flows: np.ndarray, steps: Sequence[float]) -> float:
     def terms(at: int) -> tuple[float, float]:
         arriving, inside = warp(flows[at + 1], flows[at])
         velocity, arriving = flows[at] / steps[at], arriving / steps[at + 1]
-        change = float(_length(arriving - velocity)[inside].sum(dtype=np.float64))
-        moved = float((_length(velocity) + _length(arriving))[inside].sum(dtype=np.float64))
+        change = float(length(arriving - velocity)[inside].sum(dtype=np.float64))
+        moved = float((length(velocity) + length(arriving))[inside].sum(dtype=np.float64))
         return change, moved + 0.05 * float(inside.sum())
 
     change, total = np.array(in_threads(terms, range(len(flows) - 1))).sum(axis=0)
     return float(1 - change / total) if total else 0.0
 
 
-def _coherence(pair: tuple[np.ndarray, np.ndarray]) -> float:
-    """Share of in-bounds pixels whose backward flow undoes the forward flow (Sundaram et al. 2010)."""
-    forward, backward = pair
-    returning, inside = warp(backward, forward)
-    gap = _length(forward + returning) ** 2
-    size = _length(forward) ** 2 + _length(returning) ** 2
-    return float((gap < 0.01 * size + 0.5)[inside].mean()) if inside.any() else 0.0
+def _share(mask: np.ndarray, inside: np.ndarray) -> float:
+    return float(mask[inside].mean()) if inside.any() else 0.0
 
 
-def _camera_share(flows: np.ndarray) -> float | None:
-    """What one similarity a frame explains: sum|F_cam| / (sum|F_cam| + sum|F - F_cam|)."""
-    measured, camera = np.concatenate([camera_part(flow) for flow in flows], axis=1)
-    explained, left = (float(np.linalg.norm(part, axis=-1).sum()) for part in (camera, measured - camera))
-    still = len(measured) * STILL * SHORT_SIDE / _AMPLITUDE_HZ
+def _camera_share(flows: np.ndarray, masks: Sequence[tuple[np.ndarray, np.ndarray]]) -> float | None:
+    """What one similarity a frame explains: sum|F_cam| / (sum|F_cam| + sum|F - F_cam|), reliable pixels."""
+    parts = [camera_part(flow, mask & inside) for flow, (mask, inside) in zip(flows, masks, strict=True)]
+    measured, camera = (np.concatenate(found) for found in zip(*parts, strict=True))
+    explained, left = (float(length(part).sum()) for part in (camera, measured - camera))
+    still = len(measured) * STILL * SHORT_SIDE / _SMOOTHNESS_HZ
     return explained / (explained + left) if explained + left > still else None
-
-
-def _length(flow: np.ndarray) -> np.ndarray:
-    return np.sqrt(flow[..., 0] ** 2 + flow[..., 1] ** 2)
