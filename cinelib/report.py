@@ -34,14 +34,14 @@ class Budget:
     left: int = MAX_CLIP_BYTES
     refused: list[str] = field(default_factory=list)
 
-    def embed(self, path: Path, kind: str) -> str:
-        """The file as a data URI, or "" when the budget is spent."""
+    def embed(self, path: Path) -> str:
+        """A clip as a data URI, or "" when the budget is spent."""
         size = path.stat().st_size
         if size > self.left:
             self.refused.append(path.name)
             return ""
         self.left -= size
-        return data_uri(path, kind)
+        return data_uri(path, "video/mp4") + "#t=0.001"  # shows the first frame before anyone presses play
 
 
 def write(workbook: Workbook, name: str, max_clip_bytes: int = MAX_CLIP_BYTES) -> Path:
@@ -153,7 +153,7 @@ def clip_grids(folder: Path, clips: Iterable[Path], budget: Budget) -> list[dict
 def _grid(
     label: str, arms: list[str], rows: Mapping[str, list[Path]], total: int, budget: Budget
 ) -> dict[str, Any]:
-    cells = {name: [budget.embed(path, "video/mp4") for path in paths] for name, paths in rows.items()}
+    cells = {name: [budget.embed(path) for path in paths] for name, paths in rows.items()}
     shown = {name: uris for name, uris in cells.items() if any(uris)}
     return {"label": label, "arms": arms, "rows": shown, "total": total}
 
