@@ -132,13 +132,17 @@ def frechet_interval(
 def video_distances(
     clips: Sequence[np.ndarray], reference: Sequence[np.ndarray], extractor: Extractor, seed: int = 0
 ) -> dict[str, Result]:
-    """Frechet and kernel distance between two lists of clips (T, H, W, 3) uint8, by name.
+    """`feature_distances` between two lists of clips (T, H, W, 3) uint8."""
+    x, y = extractor(as_clips(clips, 2)), extractor(as_clips(reference, 4, "reference"))
+    return feature_distances(x, y, extractor, seed)
+
+
+def feature_distances(x: np.ndarray, y: np.ndarray, extractor: Extractor, seed: int = 0) -> dict[str, Result]:
+    """Frechet and kernel distance between features x (n, d) and the reference's y (m, d), by name.
 
     Named FVD and KVD when `extractor.published` is true, else FD[name] and KD[name]. The Frechet result
-    carries `floor`, `floor_low`, `floor_high` and `at_infinite_n`.
+    carries `floor`, `floor_low`, `floor_high` (real against real) and `at_infinite_n`.
     """
-    x = extractor(as_clips(clips, 2))
-    y = extractor(as_clips(reference, 4, "reference"))
     floor, (floor_low, floor_high) = frechet_floor(y, len(x), seed=seed)
     names = ("FVD", "KVD") if extractor.published else (f"FD[{extractor.name}]", f"KD[{extractor.name}]")
     extra = {"floor": floor, "floor_low": floor_low, "floor_high": floor_high, "n_reference": len(y)}

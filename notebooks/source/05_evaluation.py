@@ -617,11 +617,12 @@ def frechet_1d(x, y):
 
 
 # %%
-from cinelib.metrics.frechet import video_distances
+from cinelib.metrics.frechet import feature_distances
 
 frechet_rows = []
 for arm in ("base", "LoRA", "control"):
-    for result in video_distances(clips["home"][arm], film, extractor, seed=params.seed).values():
+    features[arm] = extractor(clips["home"][arm])
+    for result in feature_distances(features[arm], features["film"], extractor, seed=params.seed).values():
         row = {"arm": arm, "metric": result.name, "value": result.value, "n": result.n}
         row |= {"low": result.interval[0], "high": result.interval[1]} if result.interval else {}
         frechet_rows.append(row | dict(result.extra))
