@@ -9,8 +9,8 @@ import ipywidgets
 import numpy as np
 from PIL import Image
 
-from cinelib.clips import write_metadata
 from cinelib.dataset import METADATA, VideoFolder
+from cinelib.footage.clips import write_metadata
 
 STRIP = 5  # frames of the film strip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cinelib.captions import FIELDS, refusal
-from cinelib.decoding import brief
+from cinelib.footage.decoding import brief
 
 METADATA = "metadata.jsonl"
 

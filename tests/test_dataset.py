@@ -5,14 +5,14 @@ import corpus
 import numpy as np
 import pytest
 
-from cinelib import clips
 from cinelib.captions import Captions
-from cinelib.clips import write_dataset
 from cinelib.dataset import DatasetError, VideoFolder, digest
-from cinelib.footage import survey
-from cinelib.isolation import Child, ChildError
-from cinelib.selection import COLUMNS, Rules, decide, write_report
-from cinelib.takes import find_takes
+from cinelib.footage import clips
+from cinelib.footage.clips import write_dataset
+from cinelib.footage.isolation import Child, ChildError
+from cinelib.footage.selection import COLUMNS, Rules, decide, write_report
+from cinelib.footage.sources import survey
+from cinelib.footage.takes import find_takes
 from cinelib.video import read_video, write_video
 
 SIZE = {"height": 32, "width": 48, "fps": 16}

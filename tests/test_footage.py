@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cinelib import decoding
-from cinelib.clips import cut
-from cinelib.footage import FootageError, cover_box, sample_indices, survey
-from cinelib.isolation import Child, ChildError
-from cinelib.selection import Decision, Rules, decide, faults, floor_4k1, frames_available, spans
-from cinelib.takes import find_takes
+from cinelib.footage import decoding
+from cinelib.footage.clips import cut
+from cinelib.footage.isolation import Child, ChildError
+from cinelib.footage.selection import Decision, Rules, decide, faults, floor_4k1, frames_available, spans
+from cinelib.footage.sources import FootageError, cover_box, sample_indices, survey
+from cinelib.footage.takes import find_takes
 
 SPEED = 40.0  # pixels a second in the source
 
@@ -235,8 +235,8 @@ def test_spans_fit_the_rules_and_the_take(seconds, min_seconds, extra, num_frame
 
 
 def fake_take(seconds, file="a.mp4", number=1):
-    from cinelib.footage import Source
-    from cinelib.takes import Take
+    from cinelib.footage.sources import Source
+    from cinelib.footage.takes import Take
 
     times = np.arange(max(2, round(seconds * 24))) / 24
     source = Source(file, Path(file), times=times)
@@ -360,7 +360,7 @@ def test_a_slow_job_that_shows_life_is_no_hang():
 
 def test_child_ends_with_its_parent():
     code = (
-        "import time\nfrom cinelib.isolation import Child\nchild = Child()\n"
+        "import time\nfrom cinelib.footage.isolation import Child\nchild = Child()\n"
         "print(child.call(__import__('os').getpid), flush=True)\nchild.call(time.sleep, 600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -382,8 +382,9 @@ def test_child_ends_with_its_parent():
 def test_decord_stays_out_of_the_kernel(tmp_path):
     make(tmp_path, "a.mp4", times=corpus.even_times(0.5, 24))
     code = (
-        "import sys\nfrom cinelib.footage import survey\nfrom cinelib.takes import find_takes\n"
-        "from cinelib.isolation import Child\nchild = Child()\n"
+        "import sys\nfrom cinelib.footage.sources import survey\n"
+        "from cinelib.footage.takes import find_takes\n"
+        "from cinelib.footage.isolation import Child\nchild = Child()\n"
         f"source, takes = find_takes(survey({str(tmp_path)!r}, child)[0], child)\n"
         "assert len(takes) == 1\n"
         "print(sorted({'decord', 'av', 'cv2', 'torch', 'scenedetect'} & set(sys.modules)))"

@@ -15,11 +15,11 @@ from test_footage import FILES, make
 
 from cinelib.captions import Captions
 from cinelib.dataset import VideoFolder
-from cinelib.footage import survey
-from cinelib.isolation import Child
+from cinelib.footage.isolation import Child
+from cinelib.footage.selection import Rules, decide
+from cinelib.footage.sources import survey
+from cinelib.footage.takes import find_takes
 from cinelib.parameters import DataPreparation, ParameterError
-from cinelib.selection import Rules, decide
-from cinelib.takes import find_takes
 
 ROOT = Path(__file__).resolve().parents[1]
 DAILIES = ROOT / "data" / "dailies"

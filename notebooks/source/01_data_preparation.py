@@ -69,8 +69,8 @@ print(
 import pandas as pd
 from IPython.display import display
 
-from cinelib.footage import survey
-from cinelib.isolation import Child
+from cinelib.footage.isolation import Child
+from cinelib.footage.sources import survey
 
 child = Child()
 sources = survey(params.footage, child)
@@ -94,7 +94,7 @@ display(pd.DataFrame([source.row() for source in sources])[columns].style.format
 import numpy as np
 
 from cinelib.backlot import render, sample_scene
-from cinelib.footage import sample_indices
+from cinelib.footage.sources import sample_indices
 
 scene = sample_scene(2_999_999, world="historical", camera="pans right")
 arrived = render(scene, num_frames=49, height=64, width=112, fps=24).frames  # (T, H, W, C) = (49, 64, 112, 3)
@@ -218,7 +218,7 @@ def nearest_frames(timestamps, start, num_frames, fps):
 # darkness). What lies between two borders is a take. For each take we measure how bright it is, how much of the picture changes within half a second, and whether black bars frame it.
 
 # %%
-from cinelib.takes import find_takes
+from cinelib.footage.takes import find_takes
 
 takes = []
 for index, source in enumerate(sources):
@@ -250,8 +250,8 @@ pd.DataFrame(measured, columns=columns).head(12).style.format(precision=2).hide(
 
 # %%
 from cinelib.captions import Captions
-from cinelib.footage import FootageError
-from cinelib.selection import Decision, Rules, decide, write_report
+from cinelib.footage.selection import Decision, Rules, decide, write_report
+from cinelib.footage.sources import FootageError
 
 rules = Rules(
     params.min_seconds,
@@ -357,8 +357,8 @@ def clip_frames(seconds, fps):
 # %%
 from PIL import Image, ImageDraw
 
-from cinelib.clips import cut, poster
-from cinelib.footage import cover_box
+from cinelib.footage.clips import cut, poster
+from cinelib.footage.sources import cover_box
 
 example = max(
     (d for d in decisions if d.decision == "kept"), key=lambda d: d.take.box[1]
@@ -431,7 +431,7 @@ def crop_box(source_width, source_height, width, height):
 # Each caption opens with the *trigger*, a phrase that stands for the look and that you will type later to call it. The dataset is built beside its final place and moved there when it is complete.
 
 # %%
-from cinelib.clips import write_dataset
+from cinelib.footage.clips import write_dataset
 
 describe = None
 if params.captioner:
@@ -505,7 +505,7 @@ CaptionEditor(stage.folder / "dataset")
 # The test of section 2 on the real clips. Reference: every frame of the source, at the rate of its timestamps. Ours: the dataset's clips. Negative control: as many source frames, relabelled. A ratio of 1 means that things move as fast as they did in front of the camera.
 
 # %%
-from cinelib import decoding
+from cinelib.footage import decoding
 
 rows = []
 for d, clip in list(zip([d for d in decisions if d.clip], dataset, strict=True))[

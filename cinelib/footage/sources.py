@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cinelib import decoding
-from cinelib.isolation import Child, ChildError
+from cinelib.footage import decoding
+from cinelib.footage.isolation import Child, ChildError
 
 VIDEO = {
     ".mp4",

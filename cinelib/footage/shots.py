@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cinelib.decoding import Reader, Undecodable, brief
+from cinelib.footage.decoding import Reader, Undecodable, brief
 
 BLOCKS = (18, 32)  # rows and columns of the coarse grid on which motion and light are judged
 DETECT_WIDTH = 32  # pixels; so small a picture has no grain and little motion left, but a cut changes it all

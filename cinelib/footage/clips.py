@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cinelib import decoding
 from cinelib.captions import Caption, Captions, with_trigger
 from cinelib.dataset import METADATA, DatasetError, VideoFolder, digest
-from cinelib.footage import cover_box, sample_indices
-from cinelib.isolation import Child, ChildError
-from cinelib.selection import Decision, name_clips
+from cinelib.footage import decoding
+from cinelib.footage.isolation import Child, ChildError
+from cinelib.footage.selection import Decision, name_clips
+from cinelib.footage.sources import cover_box, sample_indices
 from cinelib.video import write_video
 
 

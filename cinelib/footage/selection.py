@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cinelib.footage import Source
-from cinelib.takes import BLACK_LEVEL, Take
+from cinelib.footage.sources import Source
+from cinelib.footage.takes import BLACK_LEVEL, Take
 
 COLUMNS = ("file", "take", "start", "end", "decision", "reason", "note", "clip")
 

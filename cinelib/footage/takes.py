@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from cinelib.footage import Source
-from cinelib.isolation import Child, ChildError
-from cinelib.shots import FADE_LEVEL, Scan, scan
+from cinelib.footage.isolation import Child, ChildError
+from cinelib.footage.shots import FADE_LEVEL, Scan, scan
+from cinelib.footage.sources import Source
 
 BLACK_LEVEL = 24  # a frame is black when not even its brightest block exceeds this level
 MOSTLY = 0.9  # share of black frames that makes a take black

@@ -71,7 +71,7 @@ class Child:
         self.close()
         to_child, from_parent = os.pipe()
         to_parent, from_child = os.pipe()
-        command = [sys.executable, "-m", "cinelib.isolation", str(to_child), str(from_child)]
+        command = [sys.executable, "-m", "cinelib.footage.isolation", str(to_child), str(from_child)]
         self._process = subprocess.Popen(
             command,
             pass_fds=(to_child, from_child),
