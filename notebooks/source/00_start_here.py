@@ -217,11 +217,11 @@ for name, shape, count in [("this profile", clip, steps), ("Wan2.1 I2V-14B, 720p
         f"{name}: {count} guided steps, {operations:.3g} operations, here at least {operations / rate:,.1f} s"
     )
 days = film.sampling_flops(40) / rate / 86_400
-print(
-    f"So one 5-second 720p clip would keep this machine busy for {days:,.1f} days; hence the classroom model."
-)
+print(f"So one 5-second 720p clip would keep this machine busy for {days:,.2f} days at least.")
 
 # %% [markdown]
+# On a laptop that is weeks or months. Hence the classroom model, whose clips take about a second.
+#
 # ### And the whole workbook?
 #
 # Somebody ran it before you: `data/reference.json` holds the times of the committed reference run and how fast its machine multiplied matrices. Scaling by
