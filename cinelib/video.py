@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 
 
 def write_video(path: str | Path, frames: np.ndarray, fps: float, crf: int = 16) -> Path:
@@ -30,6 +31,9 @@ def write_video(path: str | Path, frames: np.ndarray, fps: float, crf: int = 16)
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuv420p"
             stream.options = {"crf": str(crf), "preset": "veryfast"}
+            # What the conversion from RGB does, said in the file: untagged 720p is shown as BT.709.
+            stream.codec_context.colorspace = Colorspace.ITU601
+            stream.codec_context.color_range = ColorRange.MPEG
             for frame in frames:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
             container.mux(stream.encode())
