@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+_FEW = 6
 _EXACT = 16  # 2^16 sign patterns take milliseconds; more pairs are sampled
 
 
@@ -54,21 +55,27 @@ def bootstrap_interval(
 
 
 def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Interval for the mean by bootstrap-t; the percentile bootstrap is too narrow at n = 8 (88 % for 95 %).
+    """Interval for the mean: bootstrap-t from 6 values on, Student's t below.
 
-    Resampled means are studentised by their own standard error (Efron & Tibshirani 1993, ch. 12). Equal
-    values give an interval of width 0.
+    Resampled means are studentised by their own standard error (Efron & Tibshirani 1993, ch. 12); the
+    percentile bootstrap is too narrow at n = 8 (88 % for 95 %). Fewer than 6 values leave too few distinct
+    resamples (2 values: none that varies). Equal values give an interval of width 0.
     """
     values = _checked(values, "values")
     n, mean = len(values), float(np.mean(values))
     error = float(np.std(values, ddof=1)) / np.sqrt(n)
     if error == 0:
         return mean, mean
+    if n < _FEW:
+        from scipy.stats import t as student
+
+        reach = float(student.ppf((1 + level) / 2, n - 1)) * error
+        return mean - reach, mean + reach
     rng = np.random.default_rng(0)
     draws = values[rng.integers(0, n, (4000, n))]
     errors = draws.std(axis=1, ddof=1) / np.sqrt(n)
     # A resample of one repeated value has no error of its own; it says nothing about t.
-    useful = errors > 1e-12
+    useful = errors > 1e-12 * error
     t = (draws.mean(axis=1)[useful] - mean) / errors[useful]
     low, high = np.quantile(t, [(1 - level) / 2, (1 + level) / 2])
     return mean - float(high) * error, mean - float(low) * error
