@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -214,7 +215,9 @@ def load(pipe: WanImageToVideoPipeline, folder: str | Path, name: str = "style")
                 f"the adapter in {folder} was trained on another base ({card.base_model or 'unnamed'}): "
                 f"{key} is {tuple(value.shape)}, this transformer takes {wanted}"
             )
-    pipe.load_lora_weights(str(folder), weight_name=WEIGHTS, adapter_name=name)
+    with warnings.catch_warnings():  # a second adapter beside the first is meant
+        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+        pipe.load_lora_weights(str(folder), weight_name=WEIGHTS, adapter_name=name)
     return card
 
 
