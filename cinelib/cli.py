@@ -10,8 +10,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from cinelib import tables
 from cinelib.parameters import ParameterError
 from cinelib.profiles import PROFILES, profile_values
 from cinelib.runs.plan import Plan, PreflightError, check_name
@@ -62,7 +62,7 @@ def run(
         plan = _plan(workbook, notebooks or [], profile, parameter or [], file, name, hashes)
         hashes.save()
     if dry_run:
-        _print_plan(console, plan)
+        console.print(tables.of_plan(plan))
         return
     raise typer.Exit(_execute(console, plan, hashes, jobs))
 
@@ -115,19 +115,6 @@ def _execute(console: Console, plan: Plan, hashes: Any, jobs: int | None) -> int
     return 0 if outcome.ok else 1
 
 
-def _print_plan(console: Console, plan: Plan) -> None:
-    table = Table(title=f"run {plan.name}, profile {plan.profile}", title_justify="left")
-    for column in ("stage", "id", "state"):
-        table.add_column(column, no_wrap=True)
-    for column in ("why", "given"):
-        table.add_column(column, overflow="fold")
-    for step in plan.steps:
-        identity = step.job.identity.id[:12]
-        state = "done" if step.done else "to do"
-        table.add_row(step.job.stage, identity, state, step.reason, "\n".join(step.given))
-    console.print(table)
-
-
 @app.command()
 def status(
     context: typer.Context,
@@ -142,16 +129,7 @@ def status(
         if not runs:
             raise ParameterError("no runs yet; start one with: cinelib run")
         for run_name in runs:
-            found = state.load(workbook, run_name)
-            table = Table(title=f"run {run_name}, profile {found.profile}", title_justify="left")
-            table.add_column("stage", no_wrap=True)
-            for column in ("state", "seconds", "finished", "folder"):
-                table.add_column(column, overflow="fold")
-            for stage in found.stages:
-                seconds = f"{stage.manifest['seconds']:.0f}" if stage.manifest else ""
-                finished = stage.manifest["finished"][:16].replace("T", " ") if stage.manifest else ""
-                table.add_row(stage.name, stage.state, seconds, finished, stage.folder.name)
-            _console().print(table)
+            _console().print(tables.of_run(state.load(workbook, run_name)))
 
 
 @app.command()
@@ -218,21 +196,7 @@ def params(context: typer.Context, notebook: str, profile: Profile = "nano") -> 
         workbook = _workbook(context)
         model = workbook.stages[find_stage(workbook, notebook)]
         values = resolve(model, profile, {}, workbook.profiles)
-    table = Table(title=f"{model.stage}, profile {profile}", title_justify="left")
-    for column in ("parameter", "type", "value", "nano", "allowed", "meaning"):
-        table.add_column(column, overflow="fold")
-    for name, field in model.model_fields.items():
-        value, default = getattr(values, name), field.default
-        allowed = ", ".join(_constraint(part) for part in field.metadata if _constraint(part))
-        kind = getattr(field.annotation, "__name__", str(field.annotation)).removeprefix("typing.")
-        shown = "" if value == default else str(default)
-        table.add_row(name, kind, str(value), shown, allowed, field.description or "")
-    _console().print(table)
-
-
-def _constraint(part: Any) -> str:
-    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >="}
-    return " and ".join(f"{sign} {getattr(part, key)}" for key, sign in signs.items() if hasattr(part, key))
+    _console().print(tables.of_parameters(values))
 
 
 def _workbook(context: typer.Context) -> Workbook:

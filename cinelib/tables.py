@@ -1,0 +1,58 @@
+"""What the command prints as tables: a plan, a run's state, a notebook's parameters."""
+
+from typing import Any
+
+from rich.table import Table
+
+from cinelib.parameters import StageParameters
+from cinelib.runs.plan import Plan
+from cinelib.runs.state import RunState
+
+
+def of_plan(plan: Plan) -> Table:
+    """What would be executed, what is reused, and why."""
+    table = _table(f"run {plan.name}, profile {plan.profile}", ["stage", "id", "state"], ["why", "given"])
+    for step in plan.steps:
+        state = "done" if step.done else "to do"
+        table.add_row(step.job.stage, step.job.identity.id[:12], state, step.reason, "\n".join(step.given))
+    return table
+
+
+def of_run(run: RunState) -> Table:
+    """Where each stage of a run stands."""
+    table = _table(
+        f"run {run.name}, profile {run.profile}", ["stage"], ["state", "seconds", "finished", "folder"]
+    )
+    for stage in run.stages:
+        seconds = f"{stage.manifest['seconds']:.0f}" if stage.manifest else ""
+        finished = stage.manifest["finished"][:16].replace("T", " ") if stage.manifest else ""
+        table.add_row(stage.name, stage.state, seconds, finished, stage.folder.name)
+    return table
+
+
+def of_parameters(values: StageParameters) -> Table:
+    """A stage's parameters at a profile; `nano` is filled where that profile's value differs."""
+    model = type(values)
+    columns = ["type", "value", "nano", "allowed", "meaning"]
+    table = _table(f"{model.stage}, profile {values.profile}", ["parameter"], columns)
+    for name, field in model.model_fields.items():
+        value, default = getattr(values, name), field.default
+        allowed = ", ".join(filter(None, map(_constraint, field.metadata)))
+        kind = getattr(field.annotation, "__name__", str(field.annotation)).removeprefix("typing.")
+        shown = "" if value == default else str(default)
+        table.add_row(name, kind, str(value), shown, allowed, field.description or "")
+    return table
+
+
+def _table(title: str, whole: list[str], folded: list[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in whole:
+        table.add_column(column, no_wrap=True)
+    for column in folded:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _constraint(part: Any) -> str:
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >="}
+    return " and ".join(f"{sign} {getattr(part, key)}" for key, sign in signs.items() if hasattr(part, key))
