@@ -613,40 +613,46 @@ summary.round(1)
 
 # %%
 @show.styled()
-def draw_signature() -> "show.Figure":
-    """Strips at fixed noise above, losses and distances below."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 2.1 + 1.15 * 4), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[4 * 1.15, 2.6])
-    shown = list(range(min(4, len(scenes))))
-    axes = above.subplots(4, len(shown), squeeze=False)
-    rows = {"still": [np.asarray(still)[None] for still in stills], **samples}
+def draw_strips(part) -> None:
+    """A column a scene, a row an arm: the last frame at fixed noise."""
+    columns = range(min(4, len(scenes)))
+    rows = {"neutral still": [np.asarray(still)[None] for still in stills], **samples}
+    axes = part.subplots(len(rows), len(columns), squeeze=False)
     for row, (label, found) in enumerate(rows.items()):
-        for column in shown:
-            ax = axes[row, column]
-            ax.imshow(found[column][-1], interpolation="lanczos")
-            ax.set_xticks([])
-            ax.set_yticks([])
+        for column in columns:
+            axes[row, column].imshow(found[column][-1], interpolation="lanczos")
+            axes[row, column].set(xticks=[], yticks=[])
         axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center")
-    for column in shown:
-        axes[0, column].set_title(scenes[column].world, fontsize=9, loc="left")
-    left, right = below.subplots(1, 2)
+    for column in columns:
+        axes[0, column].set_title(scenes[column].world)
+
+
+def draw_numbers(part) -> None:
+    """Held-out loss by noise level, and the distance to the film's colours."""
+    left, right = part.subplots(1, 2)
     sigmas = flow_matching.VALIDATION_SIGMAS
     ends = {"base": history.validation[0], "lora": history.validation[-1], "control": control.validation[-1]}
     for arm, row in ends.items():
         left.plot(sigmas, [row[f"{s:g}"] for s in sigmas], "o-", color=show.color(arm), label=arm)
     left.set(xlabel="noise level", ylabel="held-out loss", title="Loss at fixed timesteps")
-    left.legend(frameon=False)
-    right.bar(
-        list(distances), [np.mean(v) for v in distances.values()], color=[show.color(a) for a in distances]
-    )
+    left.legend()
+    heights = [np.mean(values) for values in distances.values()]
+    right.bar(list(distances), heights, color=[show.color(arm) for arm in distances])
     right.axhline(floor, ls=":", color=show.color("real"))
-    right.set(ylabel="CIELAB units", title="Grade distance to the film (dotted: the film itself)")
-    return figure
+    right.set(ylabel="CIELAB units", title="Grade distance to the film (dotted: within the film)")
 
 
-signature = draw_signature()
+# %%
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from cinelib.show.style import STYLE
+
+with rc_context(STYLE):
+    signature = Figure(figsize=(10, 7.4), layout="constrained")
+    above, below = signature.subfigures(2, 1, height_ratios=[4.6, 2.8])
+    draw_strips(above)
+    draw_numbers(below)
 stage.save_figure(signature, "signature")
 signature
 
