@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-Name = Annotated[str, typer.Option(help="nano or smoke")]
+Name = Annotated[str, typer.Option(help="nano, rough or smoke")]
 Folder = Annotated[Path, typer.Option(help="where rendered clips and checkpoints are kept")]
 DEFAULT = Path("build/classroom")
 LIMITS = (

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinelib.classroom.architecture import TEXT_TOKENS
@@ -34,6 +35,11 @@ def heads(attn: nn.Module, x: Tensor) -> Tensor:
     return x.unflatten(2, (attn.heads, -1)).transpose(1, 2)
 
 
+def _norm(layer: nn.RMSNorm, x: Tensor) -> Tensor:
+    # a weight of the input's type keeps the operation fused under autocast
+    return F.rms_norm(x, layer.normalized_shape, layer.weight.to(x.dtype), layer.eps)
+
+
 def _out(attn: nn.Module, mixed: Tensor) -> Tensor:
     return attn.to_out[1](attn.to_out[0](mixed.transpose(1, 2).flatten(2)))
 
@@ -52,10 +58,10 @@ class Self:
         """Video tokens (B, n, D) to video tokens."""
         value = heads(attn, attn.to_v(hidden_states))
         query, key = (
-            _rotated(norm(project(hidden_states)).unflatten(2, (attn.heads, -1)), *rotary_emb)
+            _rotated(_norm(norm, project(hidden_states)).unflatten(2, (attn.heads, -1)), *rotary_emb)
             for norm, project in ((attn.norm_q, attn.to_q), (attn.norm_k, attn.to_k))
         )
-        return _out(attn, attend(query.to(value.dtype), key.to(value.dtype), value))
+        return _out(attn, attend(query, key, value))
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -84,11 +90,10 @@ class PaddingOnce:
     ) -> Tensor:
         """Video tokens (B, n, D) look at image tokens followed by the kept text tokens."""
         image, text = encoder_hidden_states[:, : -self.tokens], encoder_hidden_states[:, -self.tokens :]
-        query = heads(attn, attn.norm_q(attn.to_q(hidden_states)))
-        key, value = heads(attn, attn.norm_k(attn.to_k(text))), heads(attn, attn.to_v(text))
-        image_key = heads(attn, attn.norm_added_k(attn.add_k_proj(image)))
+        query = heads(attn, _norm(attn.norm_q, attn.to_q(hidden_states)))
+        key, value = heads(attn, _norm(attn.norm_k, attn.to_k(text))), heads(attn, attn.to_v(text))
+        image_key = heads(attn, _norm(attn.norm_added_k, attn.add_k_proj(image)))
         image_value = heads(attn, attn.add_v_proj(image))
-        query, key, image_key = (x.to(value.dtype) for x in (query, key, image_key))
         bias = self.bias.to(value.device, value.dtype)
         mixed = attend(query, key, value, bias) + attend(query, image_key, image_value)
         return _out(attn, mixed)

@@ -36,7 +36,7 @@ STAGES = ("render", "language", "contrast", "vae", "encode", "denoise")
 
 @dataclass(frozen=True)
 class Settings:
-    """All the numbers of one training; `NANO` made the shipped checkpoint, `SMOKE` tests the code."""
+    """All the numbers of one training. `NANO` continues where `ROUGH` ends; `SMOKE` tests the code."""
 
     size: architecture.Size
     shape: scenes.Shape
@@ -52,7 +52,7 @@ class Settings:
     seed: int = 1
 
 
-NANO = Settings(
+ROUGH = Settings(
     size=architecture.NANO,
     shape=scenes.Shape(17, 64, 112),
     clips=1024,
@@ -61,6 +61,11 @@ NANO = Settings(
     contrast=Plan(steps=500, learning_rate=1e-3, ema=0.99),
     vae=Plan(steps=1, learning_rate=1e-3, ema=0.99),
     denoiser=Plan(steps=4000, learning_rate=1e-3, ema=0.997),
+)
+NANO = replace(
+    ROUGH,
+    vae_phases=(*vae.PHASES, *vae.LONGER),
+    denoiser=replace(ROUGH.denoiser, steps=20_000, ema=0.999),
 )
 _QUICK = Plan(steps=3, learning_rate=1e-3, warmup=1, bf16=False)
 SMOKE = Settings(
@@ -79,7 +84,7 @@ SMOKE = Settings(
     batch=2,
     text_batch=4,
 )
-SETTINGS = {"nano": NANO, "smoke": SMOKE}
+SETTINGS = {"nano": NANO, "rough": ROUGH, "smoke": SMOKE}
 
 
 @dataclass
@@ -203,8 +208,7 @@ class Recipe:
         )
         self._load_average(self.clip, "clip.pt")
         self.pipe.image_encoder.load_state_dict(_vision_state(self.clip, self.pipe.image_encoder))
-        last = len(self.settings.vae_phases) - 1
-        self._load_average(self.pipe.vae, f"vae-{last}-{self.settings.vae_phases[last].frames}frames.pt")
+        self._load_average(self.pipe.vae, vae.newest(self.folder, self.settings.vae_phases).name)
         self._normalise_latents()
         if (self.folder / "denoiser.pt").exists():
             self._load_average(self.pipe.transformer, "denoiser.pt")

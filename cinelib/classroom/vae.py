@@ -40,6 +40,10 @@ PHASES = (
     Phase(steps=300, batch=4, frames=9, height=64, width=64, learning_rate=1.2e-3),
     Phase(steps=200, batch=4, frames=17, height=64, width=64, learning_rate=1e-3),
 )
+LONGER = (
+    Phase(steps=1200, batch=8, frames=9, height=64, width=64, learning_rate=1.5e-3),
+    Phase(steps=1200, batch=4, frames=17, height=64, width=64, learning_rate=1e-3),
+)
 
 
 def crops(frames: np.ndarray, phase: Phase, generator: torch.Generator) -> Tensor:
@@ -106,16 +110,17 @@ def train(
 ) -> Iterator[Training]:
     """Train `vae` in place through `phases`, each resumable in `folder`; yields after each save."""
     plan = plan or Plan(steps=1, learning_rate=1e-3, ema=0.99)
-    autoencoder.start_from_frames(vae)
-    pictures = replace(phases[0], batch=256 * world(), frames=1)
-    principal.start(vae, crops(frames, pictures, generator(plan.seed, -1))[:, :, 0])
+    if not _path(folder, phases, 0).exists():
+        autoencoder.start_from_frames(vae)
+        pictures = replace(phases[0], batch=256 * world(), frames=1)
+        principal.start(vae, crops(frames, pictures, generator(plan.seed, -1))[:, :, 0])
     for number, phase in enumerate(phases):
         if number and phases[number - 1].frames == 1:
             autoencoder.start_from_frames(vae)
         training = Training(
             vae,
             replace(plan, steps=phase.steps, learning_rate=phase.learning_rate, seed=plan.seed + number),
-            folder / f"vae-{number}-{phase.frames}frames.pt",
+            _path(folder, phases, number),
         )
 
         def batch_loss(step: int, generator: torch.Generator, phase: Phase = phase) -> Tensor:
@@ -129,6 +134,23 @@ def train(
         with torch.no_grad():
             for name, value in training.averaged().items():
                 training.trained[name].copy_(value)
+
+
+def _path(folder: Path, phases: tuple[Phase, ...], number: int) -> Path:
+    return folder / f"vae-{number}-{phases[number].frames}frames.pt"
+
+
+def newest(folder: Path, phases: tuple[Phase, ...]) -> Path:
+    """The checkpoint of the last phase that has one.
+
+    Raises:
+        FileNotFoundError: no phase has one.
+    """
+    paths = [_path(folder, phases, number) for number in range(len(phases))]
+    existing = [path for path in paths if path.exists()]
+    if not existing:
+        raise FileNotFoundError(f"{paths[0]} is missing: run the vae stage first")
+    return existing[-1]
 
 
 @torch.no_grad()
