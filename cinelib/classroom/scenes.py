@@ -4,6 +4,7 @@ Only neutral looks and training seeds: the film's look and the evaluation scenes
 """
 
 import json
+import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -87,7 +88,9 @@ def render_to(folder: Path, seeds: range, shape: Shape, workers: int = 1) -> Ite
     yield done
     if not missing:
         return
-    with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+    # spawn: a forked child deadlocks in OpenCV or torch when the parent's threads held a lock
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_one_thread) as pool:
         for count in pool.map(partial(_render_block, folder, shape), missing):
             done += count
             yield done
