@@ -146,7 +146,7 @@ class StyleStage(_VideoShape):
     targets: str = Field(
         "attn2", min_length=1, description="attn2, attn1, attn1+attn2, any of them with +ffn, or a pattern"
     )
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="peak learning rate of AdamW")
+    learning_rate: float = Field(3e-3, gt=0, le=1, description="peak learning rate of AdamW")
     warmup_ratio: float = Field(0.05, ge=0, lt=1, description="share of the steps that warm up")
     weight_decay: float = Field(0.01, ge=0, le=1, description="weight decay of AdamW")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")

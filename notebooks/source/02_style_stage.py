@@ -32,7 +32,7 @@ rank: int = 8  # LoRA rank r
 lora_alpha: float = 16.0  # LoRA alpha; the update is scaled by alpha/r
 use_rslora: bool = False  # scale the update by alpha/sqrt(r) instead
 targets: str = "attn2"  # attn2, attn1, attn1+attn2, any of them with +ffn, or a pattern
-learning_rate: float = 0.001  # peak learning rate of AdamW
+learning_rate: float = 0.003  # peak learning rate of AdamW
 warmup_ratio: float = 0.05  # share of the steps that warm up
 weight_decay: float = 0.01  # weight decay of AdamW
 max_grad_norm: float = 1.0  # gradients are clipped to this norm
@@ -643,12 +643,9 @@ def draw_numbers(part) -> None:
 
 
 # %%
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from cinelib.show.style import STYLE
-
-with rc_context(STYLE):
+with show.styled():
     signature = Figure(figsize=(10, 7.4), layout="constrained")
     above, below = signature.subfigures(2, 1, height_ratios=[4.6, 2.8])
     draw_strips(above)
