@@ -416,3 +416,65 @@ def test_nano_clip_finds_captions():
         model, processor.tokenizer, processor.image_processor, held_out.frames[:, 0], held_out.captions
     )
     assert found > 0.4  # chance 0.04
+
+
+@pytest.fixture(scope="module")
+def nano():
+    from cinelib.wan import load_pipeline
+
+    return load_pipeline(NANO)
+
+
+def test_nano_autoencoder_keeps_whole_clips(nano):
+    from cinelib.classroom.evaluation import autoencoder_table
+    from cinelib.classroom.scenes import Shape, evaluation_seeds, render_clips
+
+    frames = render_clips(evaluation_seeds(2, 700_000), Shape(17, 64, 112)).frames
+    table = autoencoder_table(nano.vae, frames)
+    assert table["vae_psnr"]["value"] > 22.0  # the card states the mean over more clips
+    assert min(table["vae_psnr"]["per_frame"]) > 20.0  # no frame falls off, the 17th included
+
+
+def test_nano_latents_are_normalised(nano):
+    from cinelib.classroom import encoding
+    from cinelib.classroom.scenes import Shape, evaluation_seeds, render_clips
+
+    frames = render_clips(evaluation_seeds(4, 700_000), Shape(17, 64, 112)).frames
+    latents = encoding.latents(nano.vae, encoding.to_pixels(frames))
+    assert latents.mean().abs() < 0.15
+    assert 0.8 < latents.std() < 1.2
+
+
+def test_nano_follows_its_first_frame(nano):
+    from cinelib.classroom import encoding
+    from cinelib.classroom.sampling import generate
+    from cinelib.classroom.scenes import Shape, evaluation_seeds, render_clips
+    from cinelib.classroom.vae import psnr
+
+    clips = render_clips(evaluation_seeds(2, 700_000), Shape(17, 64, 112))
+    made = generate(nano, clips.frames[:, 0], clips.captions, 17, num_inference_steps=8)
+    assert made.shape == clips.frames.shape
+    own, other = (
+        psnr(encoding.to_pixels(made[:, :1]), encoding.to_pixels(first[:, None])).mean()
+        for first in (clips.frames[:, 0], clips.frames[::-1, 0].copy())
+    )
+    assert own > 18
+    assert own > other + 5
+
+
+def test_nano_ends_at_its_last_frame(nano):
+    from cinelib.classroom.evaluation import ending_table
+
+    table = ending_table(nano, 2, num_inference_steps=8)
+    given, free = (table[f"last_frame_psnr_{name}"]["value"] for name in ("given", "not_given"))
+    assert given > 20
+    assert given > free + 2
+
+
+def test_nano_card_states_what_was_measured():
+    metrics = json.loads((NANO / "metrics.json").read_text())
+    card = (NANO / "README.md").read_text()
+    assert {"vae_psnr", "vae_ssim", "camera_control", "speed_ratio", "last_frame_psnr_given"} <= set(metrics)
+    for name, row in metrics.items():
+        assert f"| {name} | {row['value']}" in card
+        assert row["n"] >= 4
