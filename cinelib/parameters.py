@@ -17,6 +17,7 @@ FolderPath = Annotated[
 ModelPath = Annotated[
     str, Field(min_length=1, description="diffusers folder or hub id", json_schema_extra={"input": "model"})
 ]
+OptionalModelPath = Annotated[str, Field(json_schema_extra={"input": "model"})]
 
 
 class ParameterError(ValueError):
@@ -113,7 +114,7 @@ class DataPreparation(_VideoShape):
     trigger: str = Field(
         "emberfall film", max_length=100, description="phrase that opens every caption, empty for none"
     )
-    captioner: str = Field(
+    captioner: OptionalModelPath = Field(
         "", description="folder or hub id of a local vision-language model, empty for none"
     )
 
@@ -253,7 +254,7 @@ class Evaluation(_VideoShape):
     num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
     flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")
-    clip_model: str = Field(
+    clip_model: OptionalModelPath = Field(
         "data/nano-clip", description="CLIPModel folder or hub id, empty to leave CLIP-SIM out"
     )
     i3d: str = Field("", description="path of the I3D torchscript file for FVD, empty for the stand-in")

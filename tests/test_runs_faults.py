@@ -43,7 +43,13 @@ class Run:
         self.workbook, self.options = workbook, options
         self.known = set((workbook.runs / "stages").glob("02_grade-*"))
         self.process = subprocess.Popen(
-            command(*options), cwd=workbook.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command(*options),
+            cwd=workbook.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # a background job of a shell inherits an ignored Ctrl-C; a terminal's user does not
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.folder = until(self._busy, "stage 02 works")
         self.children = psutil.Process(self.process.pid).children(recursive=True)
