@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from cinelib import tables
+from cinelib.catalogue import advice
 from cinelib.parameters import ParameterError
 from cinelib.profiles import PROFILES, profile_values
 from cinelib.runs.plan import Plan, PreflightError, check_name
@@ -61,6 +62,8 @@ def run(
         hashes = Hashes(workbook.runs / "locks" / "hashes.json")
         plan = _plan(workbook, notebooks or [], profile, parameter or [], file, name, hashes)
         hashes.save()
+    for note in dict.fromkeys(note for step in plan.steps for note in advice(step.job.params)):
+        console.print(f"note: {note}", markup=False)
     if dry_run:
         console.print(tables.of_plan(plan))
         return

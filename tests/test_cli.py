@@ -235,3 +235,18 @@ def test_in_a_terminal_there_is_a_bar_for_each_stage(finished):
 
 def test_hashes_are_remembered_between_commands(finished):
     assert read_json(finished.runs / "locks" / "hashes.json")
+
+
+def test_a_published_model_that_cannot_be_adapted_is_refused_before_anything_runs():
+    result = CliRunner().invoke(
+        app, ["run", "02", "--dry-run", "-p", "02.model=ali-vilab/text-to-video-ms-1.7b"]
+    )
+    assert result.exit_code == 2
+    assert "ali-vilab/text-to-video-ms-1.7b" in result.output and "Wan2.1-I2V-14B-720P" in result.output
+
+
+def test_settings_that_a_model_was_not_released_for_are_noted():
+    model = "02.model=Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
+    result = CliRunner().invoke(app, ["run", "02", "--dry-run", "--profile", "smoke", "-p", model])
+    assert result.exit_code == 0, result.output
+    assert "note: height is 32" in result.output

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cinelib.catalogue import refusal
 from cinelib.parameters import ParameterError, StageParameters
 from cinelib.profiles import resolve
 from cinelib.runs import manifest
@@ -91,6 +92,8 @@ def make(
     ]
     for stage, params in resolved.items():
         problems += _missing_inputs(workbook, params)
+        if params.needs and (reason := refusal(params)):
+            problems.append(reason)
         if not workbook.notebook(stage).is_file():
             problems.append(f"{workbook.notebook(stage)} is missing; build it with: make notebooks")
     problems += _space(workbook, profile)
