@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cinelib import cache, grading, wan
+from cinelib import cache, grading, wan, wan_layout
 from cinelib.dataset import Clip, DatasetError, digest
 
 
@@ -33,9 +33,9 @@ class Batch:
 
     names: tuple[str, ...]
     latents: torch.Tensor  # (B, 16, t, h, w)
-    condition: torch.Tensor  # (B, 20, t, h, w): 4 mask channels, 16 latent channels
+    condition: torch.Tensor  # (B, 20, t, h, w): 4 mask channels, 16 latent channels (see wan.condition_of)
     prompt_embeds: torch.Tensor  # (B, 512, D)
-    image_embeds: torch.Tensor  # (B, N, D), N for the first frame, 2N with the last
+    image_embeds: torch.Tensor | None = None  # (B, N, D), 2N with the last frame; None without CLIP
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
@@ -79,16 +79,17 @@ class Encoders:
 
     @property
     def pipe(self) -> wan.FirstLastPipeline:
-        """The pipeline without its transformer."""
+        """The pipeline without its transformers."""
         if self._pipe is None:
-            self._pipe = wan.load_pipeline(self.model, device=self.device, without=("transformer",))
+            without = ("transformer", "transformer_2")
+            self._pipe = wan.load_pipeline(self.model, device=self.device, without=without)
         return self._pipe
 
     @functools.cached_property
     def hashes(self) -> dict[str, str]:
-        """Weights hash of each encoder."""
-        parts = ("vae", "text_encoder", "tokenizer", "image_encoder")
-        return {part: cache.weights_hash(self.model, part, self._memory) for part in parts}
+        """Weights hash of each encoder that the model has."""
+        parts = {"vae", "text_encoder", "tokenizer", "image_encoder"} & wan_layout.components(self.model)
+        return {part: cache.weights_hash(self.model, part, self._memory) for part in sorted(parts)}
 
     def close(self) -> None:
         """Drop the weights."""
@@ -166,7 +167,7 @@ def _encode(
     encoders: Encoders,
     store: cache.Cache,
 ) -> Example:
-    vae, image = encoders.hashes["vae"], encoders.hashes["image_encoder"]
+    vae, image = encoders.hashes["vae"], encoders.hashes.get("image_encoder")
     key = {
         "clip": clip.sha256 or digest(clip.path),
         "size": list(frames.shape[:3]),
@@ -182,9 +183,11 @@ def _encode(
     def conditioned(ends: np.ndarray) -> cache.Tensors:
         pixels = wan.to_pixels(ends)  # (1, 3, 1 or 2, H, W)
         last = pixels[:, :, 1] if len(ends) == 2 else None
-        condition = wan.condition(encoders.pipe.vae, pixels[:, :, 0], len(frames), last)
-        tokens = wan.encode_image(encoders.pipe, [Image.fromarray(frame) for frame in ends])
-        return {"condition": condition[0], "image_embeds": tokens.flatten(0, 1).float()}
+        entry = {"condition": wan.condition_of(encoders.pipe, pixels[:, :, 0], len(frames), last)[0]}
+        if encoders.pipe.image_encoder is not None:
+            tokens = wan.encode_image(encoders.pipe, [Image.fromarray(frame) for frame in ends])
+            entry["image_embeds"] = tokens.flatten(0, 1).float()
+        return entry
 
     ends = shown[[0, -1]]
     given = {**key, "image_encoder": image, "last": True, "grade": target and asdict(target)}
@@ -220,10 +223,11 @@ def read_batch(examples: Sequence[Example], condition: int, prompts: Sequence[Pa
         raise ValueError(f"clips of one batch must be equally long (or use batches of 1): {lengths}")
     prompts = prompts or [example.prompt for example in examples]
     given = [cache.read(example.conditions[condition]) for example in examples]
+    image_embeds = [entry["image_embeds"] for entry in given if "image_embeds" in entry]
     return Batch(
         names=tuple(example.name for example in examples),
         latents=torch.stack([cache.read(example.latents)["latents"] for example in examples]),
         condition=torch.stack([entry["condition"] for entry in given]),
         prompt_embeds=torch.stack([read_prompt(prompt) for prompt in prompts]),
-        image_embeds=torch.stack([entry["image_embeds"] for entry in given]),
+        image_embeds=torch.stack(image_embeds) if image_embeds else None,
     )

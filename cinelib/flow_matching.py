@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from diffusers import WanTransformer3DModel
 
+from cinelib import wan
 from cinelib.examples import Batch, Example, read_batch
 
 Loss = Callable[[WanTransformer3DModel, Batch, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -26,7 +27,8 @@ class Recipe:
     An optimiser step sees train_batch_size x gradient_accumulation_steps x processes clips. `as_filmed`
     is the share of samples whose condition keeps the film's look (first and last frame given), the rest
     start from a re-graded first frame. `patience` counts validations without improvement before stopping;
-    0 never stops early.
+    0 never stops early. Noise levels outside `sigma_range` are never drawn: a model of two experts has an
+    adapter for each, trained on its own range.
     """
 
     learning_rate: float = 1e-3
@@ -39,6 +41,7 @@ class Recipe:
     max_grad_norm: float = 1.0
     timestep_sampling: Literal["uniform", "logit_normal"] = "uniform"
     timestep_shift: float = 1.0
+    sigma_range: tuple[float, float] = (0.0, 1.0)
     caption_dropout: float = 0.1
     as_filmed: float = 0.25
     precision: Literal["fp32", "bf16"] = "bf16"
@@ -56,32 +59,48 @@ def flow_matching_loss(
     """Mean squared error of the predicted velocity, one number a clip.
 
     On the straight path x_sigma = (1 - sigma) x + sigma noise the velocity is noise - x (Lipman et al.
-    2023; Liu et al. 2023). Wan's I2V transformer sees the path's point beside the condition.
+    2023; Liu et al. 2023). Wan's I2V transformer sees the path's point beside the condition; where the
+    first frame is given in place of noise (Wan2.2 TI2V), the loss is that of the other frames.
     """
     s = sigma.view(-1, 1, 1, 1, 1)
     noisy = (1 - s) * batch.latents + s * noise  # (B, 16, t, h, w)
+    hidden_states, timestep, given = wan.model_input(noisy, batch.condition, sigma)
     velocity = transformer(
-        hidden_states=torch.cat([noisy, batch.condition], dim=1),  # (B, 36, t, h, w)
-        timestep=1000 * sigma,
+        hidden_states=hidden_states,  # (B, 36, t, h, w)
+        timestep=timestep,
         encoder_hidden_states=batch.prompt_embeds,
         encoder_hidden_states_image=batch.image_embeds,
         return_dict=False,
     )[0]
-    return (velocity.float() - (noise - batch.latents)).square().mean(dim=(1, 2, 3, 4))
+    error = velocity.float() - (noise - batch.latents)
+    return error[:, :, given:].square().mean(dim=(1, 2, 3, 4))
 
 
-def sample_sigma(generator: torch.Generator, sampling: str = "uniform", shift: float = 1.0) -> torch.Tensor:
+def sample_sigma(
+    generator: torch.Generator,
+    sampling: str = "uniform",
+    shift: float = 1.0,
+    within: tuple[float, float] = (0.0, 1.0),
+) -> torch.Tensor:
     """One noise level in (0, 1): uniform or logit-normal (Esser et al. 2024), then shifted towards noise.
 
-    sigma' = shift sigma / (1 + (shift - 1) sigma), the sampler's own shift.
+    sigma' = shift sigma / (1 + (shift - 1) sigma), the sampler's own shift. Levels outside `within` are
+    drawn again, which keeps the shape of the distribution inside it.
+
+    Raises:
+        ValueError: an unknown distribution, or one that practically never falls into `within`.
     """
-    if sampling == "uniform":
-        sigma = torch.rand(1, generator=generator).clamp(1e-3, 1 - 1e-3)
-    elif sampling == "logit_normal":
-        sigma = torch.sigmoid(torch.randn(1, generator=generator))
-    else:
-        raise ValueError(f"timestep sampling {sampling!r}: known are uniform and logit_normal")
-    return shift * sigma / (1 + (shift - 1) * sigma)
+    for _ in range(10_000):
+        if sampling == "uniform":
+            sigma = torch.rand(1, generator=generator).clamp(1e-3, 1 - 1e-3)
+        elif sampling == "logit_normal":
+            sigma = torch.sigmoid(torch.randn(1, generator=generator))
+        else:
+            raise ValueError(f"timestep sampling {sampling!r}: known are uniform and logit_normal")
+        sigma = shift * sigma / (1 + (shift - 1) * sigma)
+        if within[0] <= sigma <= within[1]:
+            return sigma
+    raise ValueError(f"{sampling} noise levels with shift {shift:g} never fall between {within}")
 
 
 @dataclass(frozen=True)
@@ -117,9 +136,16 @@ def read_samples(
     chosen = [examples[d.index] for d in draws]
     prompts = [null_prompt if d.drop_caption else e.prompt for d, e in zip(draws, chosen, strict=True)]
     batch = read_batch(chosen, draws[0].condition, prompts)
-    sigma = [sample_sigma(d.generator, recipe.timestep_sampling, recipe.timestep_shift) for d in draws]
+    levels = recipe.timestep_sampling, recipe.timestep_shift, recipe.sigma_range
+    sigma = [sample_sigma(d.generator, *levels) for d in draws]
     noise = [torch.randn(batch.latents.shape[1:], generator=d.generator) for d in draws]
     return batch, torch.cat(sigma), torch.stack(noise)
+
+
+def validation_sigmas(within: tuple[float, float] = (0.0, 1.0)) -> tuple[float, ...]:
+    """The fixed noise levels of the held-out loss, spread over the range that an adapter is trained on."""
+    low, high = within
+    return tuple(low + (high - low) * sigma for sigma in VALIDATION_SIGMAS)
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 WEIGHTS = "pytorch_lora_weights.safetensors"  # the name that diffusers and the Hub look for
+SECOND_EXPERT = "transformer_2"  # its component's name, and the subfolder of its adapter
 METADATA = "lora_adapter_metadata"  # the entry in it that diffusers reads rank and alpha from
 
 _ATTENTION = r"\.(?:to_q|to_k|to_v|to_out\.0|add_k_proj|add_v_proj)"
@@ -197,13 +198,36 @@ def read_card(folder: str | Path) -> AdapterCard:
 
 
 def load(pipe: WanImageToVideoPipeline, folder: str | Path, name: str = "style") -> AdapterCard:
-    """Load an adapter into `pipe.transformer` after checking that it fits it.
+    """Load an adapter into `pipe`, each expert's own into it, after checking that it fits.
 
     Raises:
         FileNotFoundError, ValueError: as `read_card`; ValueError also for another base model's adapter.
     """
     card = read_card(folder)
-    layers = target_layers(pipe.transformer, card.targets)
+    if (Path(folder) / SECOND_EXPERT).is_dir() and pipe.transformer_2 is None:
+        raise ValueError(
+            f"the adapter in {folder} was trained on another base ({card.base_model or 'unnamed'}): "
+            "one of two experts"
+        )
+    places = {"transformer": Path(folder)}
+    if pipe.transformer_2 is not None:
+        places[SECOND_EXPERT] = Path(folder) / SECOND_EXPERT
+    for part, place in places.items():
+        _check_fit(getattr(pipe, part), place, read_card(place))
+    for part, place in places.items():
+        with warnings.catch_warnings():  # a second adapter beside the first is meant
+            warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+            pipe.load_lora_weights(
+                str(place),
+                weight_name=WEIGHTS,
+                adapter_name=name,
+                load_into_transformer_2=part == SECOND_EXPERT,
+            )
+    return card
+
+
+def _check_fit(transformer: WanTransformer3DModel, folder: Path, card: AdapterCard) -> None:
+    layers = target_layers(transformer, card.targets)
     for key, value in load_file(_weights_in(folder)).items():
         layer, kind = re.fullmatch(r"transformer\.(.+)\.(lora_[AB])\.weight", key).groups()
         wanted = None
@@ -215,10 +239,6 @@ def load(pipe: WanImageToVideoPipeline, folder: str | Path, name: str = "style")
                 f"the adapter in {folder} was trained on another base ({card.base_model or 'unnamed'}): "
                 f"{key} is {tuple(value.shape)}, this transformer takes {wanted}"
             )
-    with warnings.catch_warnings():  # a second adapter beside the first is meant
-        warnings.filterwarnings("ignore", message="Already found a `peft_config`")
-        pipe.load_lora_weights(str(folder), weight_name=WEIGHTS, adapter_name=name)
-    return card
 
 
 def _weights_in(folder: str | Path) -> Path:

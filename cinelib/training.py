@@ -20,7 +20,7 @@ from accelerate.state import AcceleratorState
 from diffusers import WanTransformer3DModel
 from diffusers.optimization import get_cosine_schedule_with_warmup
 
-from cinelib import lora
+from cinelib import flow_matching, lora
 from cinelib.checkpoints import Checkpoints
 from cinelib.examples import Example
 from cinelib.flow_matching import Loss, Recipe, flow_matching_loss, read_samples, validate
@@ -218,7 +218,8 @@ class _Loop:
         if not self.validation:
             return
         model = self.accelerator.unwrap_model(self.transformer)
-        row = validate(model, self.validation, self.loss, precision=self.recipe.precision)
+        sigmas = flow_matching.validation_sigmas(self.recipe.sigma_range)
+        row = validate(model, self.validation, self.loss, sigmas, self.recipe.precision)
         adapter = math.sqrt(sum(float(w.detach().square().sum()) for w in self.weights.values()))
         self.history.validation.append({"step": self.history.step, **row, "weights_norm": adapter})
         if row["loss"] < self.best["loss"]:

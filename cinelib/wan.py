@@ -1,4 +1,4 @@
-"""Wan2.1 image-to-video: loading, and the encodings that training and sampling share.
+"""Wan image-to-video: loading, and the encodings that training and sampling share.
 
 The layouts follow `WanImageToVideoPipeline.prepare_latents` of diffusers exactly (tests compare them bit
 by bit), so that what a LoRA is trained on is what the sampler feeds the transformer.
@@ -13,6 +13,8 @@ import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanImageToVideoPipeline
 from diffusers.utils.torch_utils import get_module_execution_device
 from PIL import Image
+
+from cinelib import wan_layout
 
 TEXT_TOKENS = 512  # Wan's attention processor takes exactly the last 512 tokens as text
 
@@ -32,6 +34,12 @@ class FirstLastPipeline(WanImageToVideoPipeline):
             return tokens
         return tokens.reshape(1, -1, tokens.shape[-1])
 
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """As diffusers' own, which drops `last_image` in silence where there is no place for it."""
+        if named.get("last_image") is not None and self.config.expand_timesteps:
+            raise ValueError("Wan2.2 TI2V takes no last frame; Wan2.1 I2V and Wan2.2 I2V-A14B do")
+        return super().__call__(*args, **named)
+
 
 def load_pipeline(
     model: str | Path,
@@ -40,7 +48,7 @@ def load_pipeline(
     flow_shift: float | None = None,
     without: Sequence[str] = (),
 ) -> FirstLastPipeline:
-    """A Wan2.1 I2V pipeline from a diffusers folder or a hub id, in evaluation mode.
+    """A Wan I2V pipeline from a diffusers folder or a hub id, in evaluation mode.
 
     Args:
         model: folder with a `model_index.json`, or a hub id such as `Wan-AI/Wan2.1-I2V-14B-720P-Diffusers`.
@@ -53,12 +61,13 @@ def load_pipeline(
 
     Raises:
         FileNotFoundError: no such folder, or the hub cannot be reached and nothing is cached.
-        NotImplementedError: the checkpoint is not a Wan2.1-style I2V model (Wan2.2, text-to-video).
+        NotImplementedError: the checkpoint is no Wan image-to-video model.
     """
     device = torch.device(device or default_device())
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
-    _check_layout(str(model))
-    dtypes = {"transformer": dtype, "text_encoder": dtype, "default": torch.float32}
+    wan_layout.check(str(model))
+    dtypes = dict.fromkeys(("transformer", "transformer_2", "text_encoder"), dtype)
+    dtypes["default"] = torch.float32
     _silence_progress_bars()
     pipe = FirstLastPipeline.from_pretrained(str(model), dtype=dtypes, **dict.fromkeys(without))
     if flow_shift is not None:
@@ -82,34 +91,6 @@ def _silence_progress_bars() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def _check_layout(model: str) -> None:
-    config = _model_index(model)
-    if config.get("boundary_ratio") is not None or config.get("expand_timesteps"):
-        kind = "Wan2.2 A14B (two experts)" if config.get("boundary_ratio") is not None else "Wan2.2 TI2V-5B"
-        raise NotImplementedError(
-            f"{model} has the layout of {kind}; the stages run Wan2.1 I2V layouts, "
-            "e.g. Wan-AI/Wan2.1-I2V-14B-720P-Diffusers"
-        )
-    if config.get("_class_name") not in {"WanImageToVideoPipeline", "FirstLastPipeline"}:
-        raise NotImplementedError(f"{model} is a {config.get('_class_name')}, not a WanImageToVideoPipeline")
-
-
-def _model_index(model: str) -> dict[str, Any]:
-    folder = Path(model)
-    # "data/typo" reads like a hub id; a first part that is a folder here means that a folder was meant.
-    is_local = folder.is_absolute() or model.startswith(".") or Path(folder.parts[0]).is_dir()
-    if is_local and not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(f"no model at {model}: a diffusers folder holds a model_index.json")
-    try:
-        config = FirstLastPipeline.load_config(model)
-    except OSError as error:
-        raise FileNotFoundError(
-            f"{model} is neither a folder here nor on the hub within reach; "
-            f"fetch it with `hf download {model}`, or give the path of a local copy"
-        ) from error
-    return dict(config)
-
-
 def _latent_stats(vae: AutoencoderKLWan, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     shape = (1, vae.config.z_dim, 1, 1, 1)
     mean = torch.tensor(vae.config.latents_mean).view(shape).to(like.device, like.dtype)
@@ -121,16 +102,18 @@ def _latent_stats(vae: AutoencoderKLWan, like: torch.Tensor) -> tuple[torch.Tens
 def encode_video(vae: AutoencoderKLWan, pixels: torch.Tensor) -> torch.Tensor:
     """Normalised latents (B, 16, t, h, w), float32, of `pixels` (B, 3, T, H, W) in [-1, 1].
 
-    t = (T - 1) / 4 + 1, h = H / 8, w = W / 8. The posterior's mode is taken, not a sample.
+    t = (T - 1) / 4 + 1, h = H / 8, w = W / 8; Wan2.2 TI2V has 48 channels and divides H and W by 16. The
+    posterior's mode is taken, not a sample.
 
     Raises:
-        ValueError: wrong rank or channels, T not 4k+1, H or W not a multiple of 8.
+        ValueError: wrong rank or channels, T not 4k+1, H or W not a multiple of what the VAE divides by.
     """
+    space = vae.config.scale_factor_spatial
     if pixels.ndim != 5 or pixels.shape[1] != 3:
         raise ValueError(f"pixels must be (B, 3, T, H, W), got {tuple(pixels.shape)}")
-    if pixels.shape[2] % 4 != 1 or pixels.shape[3] % 8 or pixels.shape[4] % 8:
+    if pixels.shape[2] % 4 != 1 or pixels.shape[3] % space or pixels.shape[4] % space:
         raise ValueError(
-            f"pixels (B, 3, T, H, W) need T = 4k+1 and H, W multiples of 8, got {tuple(pixels.shape)}"
+            f"pixels (B, 3, T, H, W) need T = 4k+1 and H, W multiples of {space}, got {tuple(pixels.shape)}"
         )
     latents = vae.encode(pixels.to(get_module_execution_device(vae), vae.dtype)).latent_dist.mode().float()
     mean, inverse_std = _latent_stats(vae, latents)
@@ -170,6 +153,39 @@ def condition(
     known = torch.cat([known[:1].repeat(4), known[1:]]).view(-1, 4).T  # (4, t)
     mask = known.view(1, 4, -1, 1, 1).expand(batch, -1, -1, height, width)
     return torch.cat([mask.to(latents), latents], dim=1)
+
+
+def condition_of(
+    pipe: WanImageToVideoPipeline, first: torch.Tensor, num_frames: int, last: torch.Tensor | None = None
+) -> torch.Tensor:
+    """What `pipe`'s transformer is given of the frames `first` and `last`, both (B, 3, H, W) in [-1, 1].
+
+    `condition`, (B, 20, t, h, w), for most; Wan2.2 TI2V takes the first frame's latents (B, 48, 1, h, w) in
+    place of noise and has no place for a last frame.
+    """
+    if pipe.config.expand_timesteps:
+        return encode_video(pipe.vae, first[:, :, None])
+    return condition(pipe.vae, first, num_frames, last)
+
+
+def model_input(
+    noisy: torch.Tensor, condition: torch.Tensor, sigma: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """What the transformer is shown of noisy latents (B, C, t, h, w) at noise levels `sigma` (B,).
+
+    A condition with the latents' own channels is a first frame that replaces noise, and its tokens have
+    timestep 0 (Wan2.2 TI2V); any other is joined along the channels.
+
+    Returns:
+        hidden_states; timestep, (B,) or (B, tokens); how many latent frames were given, hence not asked for.
+    """
+    if condition.shape[1] != noisy.shape[1]:
+        return torch.cat([noisy, condition], dim=1), 1000 * sigma, 0
+    hidden_states = torch.cat([condition, noisy[:, :, 1:]], dim=2)
+    frames, height, width = noisy.shape[2:]
+    timestep = (1000 * sigma).view(-1, 1, 1).repeat(1, frames, (height // 2) * (width // 2))
+    timestep[:, 0] = 0
+    return hidden_states, timestep.flatten(1), 1
 
 
 @torch.no_grad()
