@@ -268,35 +268,48 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):
     assert all(value.isfinite().all() for value in again.trained.values())
 
 
-def test_smoke_recipe_runs_and_restores(tmp_path):
+def test_smoke_recipe_runs_restores_and_exports(tmp_path):
     import torch
+    from transformers import CLIPModel
 
-    from cinelib.classroom import checkpoint
-    from cinelib.classroom.recipe import SMOKE as SETTINGS
+    from cinelib.classroom.export import export_all
+    from cinelib.classroom.loop import milestone
     from cinelib.classroom.recipe import Recipe
+    from cinelib.classroom.settings import SMOKE as SETTINGS
+    from cinelib.metrics.video_features import VideoFeatures
     from cinelib.wan import load_pipeline
 
-    lines = []
-    recipe = Recipe(SETTINGS, tmp_path / "build", log=lines.append)
+    recipe = Recipe(SETTINGS, tmp_path / "build", log=lambda line: None)
     recipe.run()
     std = recipe.pipe.vae.config.latents_std
     assert len(std) == 16
     assert min(std) > 0
     assert std != [1.0] * 16
-    restored = Recipe(SETTINGS, tmp_path / "build", log=lines.append).restore()
+    again = Recipe(SETTINGS, tmp_path / "build", log=lambda line: None)
+    restored = again.restore()
     for part in ("vae", "text_encoder", "image_encoder", "transformer"):
         trained = getattr(recipe.pipe, part).state_dict()
         for name, value in getattr(restored, part).state_dict().items():
             assert torch.equal(value, trained[name]), f"{part}.{name}"
-    checkpoint.save(restored, tmp_path / "wan", "card")
-    loaded = load_pipeline(tmp_path / "wan")
-    weight = loaded.transformer.proj_out.weight
-    assert torch.allclose(weight, restored.transformer.proj_out.weight, atol=1e-3)
+    kept = torch.load(milestone(tmp_path / "build" / "denoiser.pt", 2), weights_only=True)
+    assert set(kept) == {name for name, _ in restored.transformer.named_parameters()}
+
+    folders = list(export_all(again, tmp_path / "data", "a laptop", "everything"))
+    assert [folder.name for folder in folders] == ["nano-wan", "nano-clip", "nano-viewer"]
+    loaded = load_pipeline(folders[0])
+    assert torch.allclose(loaded.transformer.proj_out.weight, restored.transformer.proj_out.weight, atol=1e-3)
+    assert CLIPModel.from_pretrained(folders[1]).config.projection_dim == SETTINGS.size.image_dim
+    clips = [again.clips.frames[0], again.clips.frames[1]]
+    features = VideoFeatures(str(folders[2]))
+    assert features.name == "nano"
+    assert features(clips).shape == (2, SETTINGS.size.video_dim)
+    assert np.array_equal(features(clips)[1], features(clips[1:])[0])
+    assert "a laptop" in (folders[0] / "README.md").read_text()
 
 
 def test_unknown_stage_is_named(tmp_path):
-    from cinelib.classroom.recipe import SMOKE as SETTINGS
     from cinelib.classroom.recipe import Recipe
+    from cinelib.classroom.settings import SMOKE as SETTINGS
 
     with pytest.raises(ValueError, match="unknown stage 'denoiser'; known: render"):
         Recipe(SETTINGS, tmp_path).run("denoiser")
@@ -305,7 +318,7 @@ def test_unknown_stage_is_named(tmp_path):
 def test_training_scenes_are_disjoint_from_every_other_use():
     from cinelib.backlot import DAILIES_SEEDS, EVALUATION_SEEDS, sample_scene, wears_film
     from cinelib.classroom import scenes
-    from cinelib.classroom.recipe import SETTINGS
+    from cinelib.classroom.settings import SETTINGS
 
     for settings in SETTINGS.values():
         used = {*scenes.training_seeds(settings.clips), *scenes.training_seeds(settings.captions)}
@@ -386,6 +399,47 @@ def test_camera_move_of_real_scenes():
 
     clips = {move: render(sample_scene(1_500_000, camera=move), 17, 64, 112).frames for move in MOVES}
     assert {move: camera_move(frames) for move, frames in clips.items()} == {move: move for move in MOVES}
+
+
+class Speed:
+    """Features that know how fast a clip moves and nothing else."""
+
+    name, weights_sha256, preprocessing, published = "speed", "none", "none", False
+
+    def __call__(self, clips):
+        change = [np.abs(np.diff(clip.astype(float), axis=0)).mean() for clip in clips]
+        return np.stack([change, np.square(change)], axis=1)
+
+
+def test_likeness_knows_a_copy_from_a_still():
+    from cinelib.classroom.likeness import likeness, repeated, zoomed
+
+    wide = texture()
+    real = [
+        np.stack([wide[:, speed * k : speed * k + 64] for k in range(9)]) for speed in (1, 2, 3, 5, 7, 11)
+    ]
+    tricks = {
+        "still": [repeated(clip[0], 9) for clip in real],
+        "zoom": [zoomed(clip[0], 9) for clip in real],
+    }
+    table = likeness(Speed(), real, [clip[::-1] for clip in real], tricks)
+    assert table["distance_generated"]["value"] == pytest.approx(0, abs=1e-9)
+    assert table["distance_still"]["nearer"] == table["distance_zoom"]["nearer"] == 1
+    assert table["distance_still"]["gain_interval"][0] > 0
+    assert table["distance_still"]["frechet"] > table["distance_zoom"]["frechet"] > 0
+    same = likeness(Speed(), real, tricks["still"], {"still": tricks["still"]})
+    assert same["distance_still"]["nearer"] == 0
+    assert same["distance_still"]["gain_interval"] == [0, 0]
+
+
+def test_zoomed_grows_from_the_frame_itself():
+    from cinelib.classroom.camera_motion import camera_move
+    from cinelib.classroom.likeness import zoomed
+
+    frame = texture()[:, :112]
+    clip = zoomed(frame, 17)
+    assert np.array_equal(clip[0], frame)
+    assert camera_move(clip) == "dollies in"
 
 
 def test_card_keeps_its_text_when_measured():

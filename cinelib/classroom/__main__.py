@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-Name = Annotated[str, typer.Option(help="nano, rough or smoke")]
+Name = Annotated[str, typer.Option(help="nano or smoke")]
 Folder = Annotated[Path, typer.Option(help="where rendered clips and checkpoints are kept")]
 DEFAULT = Path("build/classroom")
 LIMITS = (
@@ -42,7 +42,8 @@ def train(
 
     import torch
 
-    from cinelib.classroom.recipe import SETTINGS, Recipe
+    from cinelib.classroom.recipe import Recipe
+    from cinelib.classroom.settings import SETTINGS
 
     if threads:
         torch.set_num_threads(threads)
@@ -57,49 +58,40 @@ def train(
 def export(
     recipe: Name = "nano",
     folder: Folder = DEFAULT,
-    model: Annotated[Path, typer.Option(help="folder to write")] = Path("data/nano-wan"),
-    clip: Annotated[Path, typer.Option(help="folder of the image-text model to write")] = Path(
-        "data/nano-clip"
-    ),
+    out: Annotated[Path, typer.Option(help="folder of the three checkpoints to write")] = Path("data"),
     hardware: Annotated[str, typer.Option(help="for the card")] = "2 CPU cores",
     limits: Annotated[str, typer.Option(help="for the card")] = LIMITS,
 ) -> None:
-    """Write the checkpoint as trained so far; training may go on meanwhile."""
-    from dataclasses import astuple
+    """Write nano-wan, nano-clip and nano-viewer as trained so far; training may go on meanwhile."""
+    from cinelib.classroom.export import export_all
+    from cinelib.classroom.recipe import Recipe
+    from cinelib.classroom.settings import SETTINGS
 
-    from cinelib.classroom import card, checkpoint, contrast, scenes
-    from cinelib.classroom.recipe import SETTINGS, Recipe
-
-    training = Recipe(SETTINGS[recipe], folder)
-    shape = training.settings.shape
-    pipe = training.restore()
-    checkpoint.save(pipe, model, card.nano(folder, astuple(shape), training.seeds, hardware, limits))
-    held_out = scenes.render_clips(
-        scenes.evaluation_seeds(64, 600_000), scenes.Shape(1, shape.height, shape.width)
-    )
-    parts = (training.clip.eval(), training.clip_tokenizer, pipe.image_processor)
-    found = contrast.retrieval(*parts, held_out.frames[:, 0], held_out.captions)
-    checkpoint.save_clip(*parts, clip, card.nano_clip(folder, training.seeds, found, len(held_out)))
-    _say(f"{model} and {clip} written")
+    for path in export_all(Recipe(SETTINGS[recipe], folder), out, hardware, limits):
+        _say(f"{path} written")
 
 
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Option(help="checkpoint folder")] = Path("data/nano-wan"),
+    viewer: Annotated[Path, typer.Option(help="video feature net")] = Path("data/nano-viewer"),
     clips: Annotated[
         int, typer.Option(min=1, help="held-out clips for each measurement and camera move")
-    ] = 8,
+    ] = 13,
     num_inference_steps: Annotated[int, typer.Option(min=1)] = 12,
     guidance_scale: Annotated[float, typer.Option(min=1)] = 3.0,
 ) -> None:
-    """Measure the checkpoint on held-out scenes and write the table into its card."""
+    """Measure the checkpoint on held-out scenes; write table and samples into its folder."""
     import json
 
     from cinelib.classroom import card, checkpoint, evaluation
+    from cinelib.metrics.video_features import VideoFeatures
     from cinelib.wan import load_pipeline
 
     sampler = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
-    table = evaluation.evaluate(load_pipeline(model), clips, _say, **sampler)
+    pipe = load_pipeline(model)
+    evaluation.samples(pipe, **sampler).savefig(model / "samples.png", dpi=110)
+    table = evaluation.evaluate(pipe, VideoFeatures(str(viewer)), clips, _say, **sampler)
     path = model / checkpoint.CARD
     text = card.insert_measured(path.read_text(encoding="utf-8"), card.measured(table, sampler))
     (model / "metrics.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         CLIPVisionConfig,
         CLIPVisionModel,
         UMT5EncoderModel,
+        VideoMAEModel,
     )
 
 LATENT_CHANNELS = 16
@@ -41,6 +42,8 @@ class Size:
     image_layers: int
     image_size: int
     image_patch: int
+    video_dim: int
+    video_layers: int
 
     @property
     def width(self) -> int:
@@ -62,6 +65,8 @@ NANO = Size(
     image_layers=4,
     image_size=64,
     image_patch=16,
+    video_dim=192,
+    video_layers=4,
 )
 SMOKE = Size(
     vae_base_dim=8,
@@ -77,6 +82,8 @@ SMOKE = Size(
     image_layers=2,
     image_size=32,
     image_patch=16,
+    video_dim=16,
+    video_layers=1,
 )
 SIZES = {"nano": NANO, "smoke": SMOKE}
 
@@ -190,6 +197,25 @@ def image_processor(size: Size) -> "CLIPImageProcessor":
 
     square = {"height": size.image_size, "width": size.image_size}
     return CLIPImageProcessor(size=square, crop_size=square, do_center_crop=False, resample=3)
+
+
+def video_features(size: Size, num_frames: int, height: int, width: int) -> "VideoMAEModel":
+    """Clips (B, num_frames, 3, height, width) in [-1, 1] -> hidden states (B, tokens, video_dim)."""
+    from transformers import VideoMAEConfig, VideoMAEModel
+
+    return VideoMAEModel(
+        VideoMAEConfig(
+            image_size=[height, width],
+            patch_size=16,
+            num_frames=num_frames,
+            tubelet_size=2,
+            hidden_size=size.video_dim,
+            num_hidden_layers=size.video_layers,
+            num_attention_heads=4,
+            intermediate_size=3 * size.video_dim,
+            use_mean_pooling=False,  # the last normalisation is part of the network then
+        )
+    )
 
 
 def scheduler(flow_shift: float = 3.0) -> "UniPCMultistepScheduler":

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from cinelib.classroom import scenes
+
 HEADER = """---
 license: apache-2.0
 library_name: {library}
@@ -36,6 +38,25 @@ Limits: camera moves and direction of motion cannot be seen in one frame; no wor
 grammar means anything to it. Licence: Apache-2.0.
 """
 
+VIEWER = """# nano-viewer
+
+`VideoMAEModel` trained from scratch to name what happens in backlot clips: set, light, subject, action,
+costume colour and camera move. The mean of its last hidden states is the feature of `FD[nano]`, the offline
+stand-in for FVD's I3D. It knows the backlot and nothing else: its distances are not FVD and compare with no
+paper.
+
+    from cinelib.metrics.video_features import VideoFeatures
+    features = VideoFeatures("data/nano-viewer")(clips)
+
+Data: backlot clips of training seeds {first_seed}..{last_seed}, neutral looks, half of them re-graded.
+
+{stages}
+
+Measured on {count} held-out clips, the share named rightly: {accuracy}.
+
+Limits: one size, about one second. Licence: Apache-2.0.
+"""
+
 NANO = """# nano-wan
 
 A small image-to-video model with exactly the classes and the file layout of Wan2.1 I2V, trained from scratch
@@ -57,6 +78,12 @@ seeds {first_seed}..{last_seed}: both worlds, neutral looks, never the film's lo
 {stages}
 
 Hardware: {hardware}. The hours are wall-clock on that machine.
+
+## Samples
+Twelve held-out scenes (evaluation seeds {sample_seed} and on) with generation seeds 0 to 11, none left out.
+Upper row of each pair: generated from the first frame and the caption; lower row: the real scene.
+
+![generated and real clips](samples.png)
 
 ## Measured
 {begin}
@@ -116,6 +143,7 @@ def nano(folder: Path, shape: tuple[int, int, int], seeds: range, hardware: str,
         stages=stage_lines(folder),
         hardware=hardware,
         limits=limits,
+        sample_seed=scenes.evaluation_seeds(1)[0],
         begin=BEGIN,
         end=END,
     )
@@ -130,4 +158,15 @@ def nano_clip(folder: Path, seeds: range, retrieval: float, count: int) -> str:
         count=count,
         chance=1 / count,
         stages=stage_lines(folder, "clip*.pt"),
+    )
+
+
+def nano_viewer(folder: Path, seeds: range, accuracy: Mapping[str, float], count: int) -> str:
+    """The card of the video feature net trained in `folder`."""
+    return HEADER.format(tag="video-classification", library="transformers") + VIEWER.format(
+        first_seed=seeds[0],
+        last_seed=seeds[-1],
+        accuracy=", ".join(f"{name} {share:.2f}" for name, share in accuracy.items()),
+        count=count,
+        stages=stage_lines(folder, "viewer*.pt"),
     )

@@ -14,7 +14,7 @@ from cinelib.classroom import architecture, text
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
-    from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
+    from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer, VideoMAEModel
 
 SUMS = "SHA256SUMS"
 CARD = "README.md"
@@ -63,6 +63,16 @@ def save_clip(
     def write(draft: Path) -> None:
         _half("clip", model).save_pretrained(draft, safe_serialization=True)
         CLIPProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(draft)
+        _edit(draft / "config.json", lambda values: values | {"dtype": "float32"})
+
+    return _replace(folder, write, card)
+
+
+def save_viewer(model: "VideoMAEModel", folder: Path, card: str) -> Path:
+    """Write a video feature net that `VideoMAEModel` loads; replaces `folder` in one step."""
+
+    def write(draft: Path) -> None:
+        _half("viewer", model).save_pretrained(draft, safe_serialization=True)
         _edit(draft / "config.json", lambda values: values | {"dtype": "float32"})
 
     return _replace(folder, write, card)

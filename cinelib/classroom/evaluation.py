@@ -8,11 +8,15 @@ import torch
 
 from cinelib.classroom import autoencoder, encoding, scenes
 from cinelib.classroom.camera_motion import MOVES, camera_move, mean_speed
+from cinelib.classroom.likeness import likeness, repeated, zoomed
 from cinelib.classroom.sampling import generate
+from cinelib.classroom.sheet import samples_sheet
 from cinelib.classroom.vae import psnr
+from cinelib.metrics.extractors import Extractor
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKLWan, WanImageToVideoPipeline
+    from matplotlib.figure import Figure
 
 Table = dict[str, dict[str, Any]]
 SHAPE = scenes.Shape(17, 64, 112)
@@ -57,14 +61,12 @@ def _ssim(decoded: torch.Tensor, pixels: torch.Tensor) -> float:
     return float(map_.mean())
 
 
-def camera_table(pipe: "WanImageToVideoPipeline", per_move: int, **sampler: Any) -> Table:
-    """Camera control and speed on `per_move` held-out scenes of each of MOVES.
+def camera_table(clips: scenes.Clips, made: np.ndarray, asked: list[str]) -> Table:
+    """Camera control and speed of clips `made` (N, T, H, W, 3) whose captions ask for the moves `asked`.
 
-    The caption asks for the move, the first frame is the scene's; the move is then measured from the
-    generated pixels. The same measurement on the real clips tells how far it can be trusted.
+    The move is measured from the generated pixels. The same measurement on the real clips tells how far it
+    can be trusted.
     """
-    clips, asked = _scenes_per_move(per_move)
-    made = generate(pipe, clips.frames[:, 0], clips.captions, SHAPE.num_frames, **sampler)
     hits = [camera_move(clip) == move for clip, move in zip(made, asked, strict=True)]
     real = [camera_move(clip) == move for clip, move in zip(clips.frames, asked, strict=True)]
     moving = [row for row, move in enumerate(asked) if move != "static"]
@@ -83,6 +85,29 @@ def camera_table(pipe: "WanImageToVideoPipeline", per_move: int, **sampler: Any)
     }
 
 
+def motion_table(
+    pipe: "WanImageToVideoPipeline", extractor: Extractor | None, per_move: int, **sampler: Any
+) -> Table:
+    """`camera_table` on `per_move` held-out scenes of each of MOVES and, with `extractor`, `likeness`.
+
+    The caption asks for the move, the first frame is the scene's. Other captions: the same first frames with
+    the caption of a scene that asks for another move.
+    """
+    clips, asked = scenes_per_move(per_move)
+    first = clips.frames[:, 0]
+    made = generate(pipe, first, clips.captions, SHAPE.num_frames, **sampler)
+    table = camera_table(clips, made, asked)
+    if extractor is not None:
+        others = clips.captions[per_move:] + clips.captions[:per_move]
+        tricks = {
+            "first_frame_repeated": [repeated(frame, SHAPE.num_frames) for frame in first],
+            "first_frame_zoomed": [zoomed(frame, SHAPE.num_frames) for frame in first],
+            "other_captions": generate(pipe, first, others, SHAPE.num_frames, **sampler),
+        }
+        table |= likeness(extractor, clips.frames, made, tricks)
+    return table
+
+
 def ending_table(pipe: "WanImageToVideoPipeline", count: int, **sampler: Any) -> Table:
     """PSNR of the generated last frame to the real one, when it is given and when it is not."""
     clips = scenes.render_clips(scenes.evaluation_seeds(count, FIRST_SEED + 50_000), SHAPE)
@@ -98,6 +123,7 @@ def ending_table(pipe: "WanImageToVideoPipeline", count: int, **sampler: Any) ->
 
 def evaluate(
     pipe: "WanImageToVideoPipeline",
+    extractor: Extractor | None = None,
     clips: int = 8,
     log: Callable[[str], None] = print,
     **sampler: Any,
@@ -107,7 +133,7 @@ def evaluate(
     table: Table = {}
     for measure in (
         lambda: autoencoder_table(pipe.vae, held_out.frames),
-        lambda: camera_table(pipe, clips, **sampler),
+        lambda: motion_table(pipe, extractor, clips, **sampler),
         lambda: ending_table(pipe, clips, **sampler),
     ):
         rows = measure()
@@ -117,7 +143,15 @@ def evaluate(
     return table
 
 
-def _scenes_per_move(per_move: int) -> tuple[scenes.Clips, list[str]]:
+def samples(pipe: "WanImageToVideoPipeline", count: int = 12, **sampler: Any) -> "Figure":
+    """The first `count` held-out scenes, generated with seeds 0, 1, ..., beside the real ones."""
+    clips = scenes.render_clips(scenes.evaluation_seeds(count, FIRST_SEED), SHAPE)
+    made = generate(pipe, clips.frames[:, 0], clips.captions, SHAPE.num_frames, **sampler)
+    return samples_sheet(made, clips.frames, clips.captions)
+
+
+def scenes_per_move(per_move: int) -> tuple[scenes.Clips, list[str]]:
+    """`per_move` held-out clips of each of MOVES, and the move that each asks for."""
     from cinelib.backlot import render, sample_scene
 
     frames, captions, asked = [], [], []

@@ -37,6 +37,7 @@ class Plan:
     seed: int = 0
     save_seconds: float = 120.0
     log_steps: int = 25
+    milestones: tuple[int, ...] = ()  # steps whose average is kept for good, to look back at
 
     def rate(self, step: int) -> float:
         """Learning rate of `step` (0-based)."""
@@ -72,6 +73,11 @@ def share(batch: int) -> int:
     if batch % world():
         raise ValueError(f"a batch of {batch} cannot be divided among {world()} processes")
     return batch // world()
+
+
+def milestone(path: Path, step: int) -> Path:
+    """Where the averaged weights of `step` of the training kept in `path` are."""
+    return path.parent / "milestones" / f"{path.stem}-{step:06d}.pt"
 
 
 class Training:
@@ -122,6 +128,8 @@ class Training:
                 speed = (now - logged) / max(1, self.step - logged_step)
                 rank() or log(f"step {self.step}/{self.plan.steps} loss {mean:.4f} {speed:.2f} s/step")
                 self.recent, logged, logged_step = [], now, self.step
+            if self.step in self.plan.milestones and not rank():
+                self._keep()
             if now - saved > self.plan.save_seconds and self.step < stop:
                 self.seconds, saved = self.seconds + now - saved, now
                 self.save()
@@ -184,6 +192,13 @@ class Training:
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(self.path)
+
+    def _keep(self) -> None:
+        path = milestone(self.path, self.step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".partial")
+        torch.save(self.averaged(), draft)
+        draft.replace(path)
 
     @torch.no_grad()
     def _load(self) -> None:

@@ -6,7 +6,7 @@ share each batch (two processes of one thread beat one process of two threads on
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,67 +24,16 @@ from cinelib.classroom import (
     scenes,
     text,
     vae,
+    viewer,
 )
-from cinelib.classroom.loop import Log, Plan, Training, rank, world
+from cinelib.classroom.loop import Log, Training, rank, world
+from cinelib.classroom.settings import Settings
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
     from transformers import CLIPModel, CLIPTokenizer
 
-STAGES = ("render", "language", "contrast", "vae", "encode", "denoise")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All the numbers of one training. `NANO` continues where `ROUGH` ends; `SMOKE` tests the code."""
-
-    size: architecture.Size
-    shape: scenes.Shape
-    clips: int
-    captions: int
-    language: Plan
-    contrast: Plan
-    vae: Plan
-    denoiser: Plan
-    vae_phases: tuple[vae.Phase, ...] = vae.PHASES
-    batch: int = 16
-    text_batch: int = 64
-    seed: int = 1
-
-
-ROUGH = Settings(
-    size=architecture.NANO,
-    shape=scenes.Shape(17, 64, 112),
-    clips=1024,
-    captions=6000,
-    language=Plan(steps=400, learning_rate=2e-3),
-    contrast=Plan(steps=500, learning_rate=1e-3, ema=0.99),
-    vae=Plan(steps=1, learning_rate=1e-3, ema=0.99),
-    denoiser=Plan(steps=4000, learning_rate=1e-3, ema=0.997),
-)
-NANO = replace(
-    ROUGH,
-    vae_phases=(*vae.PHASES, *vae.LONGER),
-    denoiser=replace(ROUGH.denoiser, steps=20_000, ema=0.999),
-)
-_QUICK = Plan(steps=3, learning_rate=1e-3, warmup=1, bf16=False)
-SMOKE = Settings(
-    size=architecture.SMOKE,
-    shape=scenes.Shape(5, 32, 48),
-    clips=4,
-    captions=32,
-    language=_QUICK,
-    contrast=_QUICK,
-    vae=replace(_QUICK, ema=0.9),
-    denoiser=replace(_QUICK, ema=0.9),
-    vae_phases=(
-        vae.Phase(steps=2, batch=2, frames=1, height=32, width=32, learning_rate=1e-3),
-        vae.Phase(steps=2, batch=2, frames=5, height=32, width=32, learning_rate=1e-3),
-    ),
-    batch=2,
-    text_batch=4,
-)
-SETTINGS = {"nano": NANO, "rough": ROUGH, "smoke": SMOKE}
+STAGES = ("render", "language", "contrast", "vae", "encode", "denoise", "view")
 
 
 @dataclass
@@ -129,6 +78,15 @@ class Recipe:
         """The image-text model; its image tower becomes the image encoder."""
         torch.manual_seed(self.settings.seed + 1)
         return architecture.clip(self.settings.size, self.clip_tokenizer).to(self.device)
+
+    @cached_property
+    def feature_net(self) -> viewer.Viewer:
+        """The video feature net with its classifiers."""
+        torch.manual_seed(self.settings.seed + 2)
+        shape = self.settings.shape
+        even = shape.num_frames // 2 * 2
+        backbone = architecture.video_features(self.settings.size, even, shape.height, shape.width)
+        return viewer.viewer(backbone, self.clips.attributes).to(self.device)
 
     def run(self, *stages: str) -> None:
         """Run `stages` (default: all), each from where it stopped."""
@@ -191,6 +149,13 @@ class Recipe:
         self._follow(denoiser.train(self.pipe.transformer, data, self.folder, plan, batch, self.log))
         self._load_average(self.pipe.transformer, "denoiser.pt")
 
+    def view(self) -> None:
+        """Train the video feature net."""
+        frames, attributes = self.clips.frames, self.clips.attributes
+        plan, batch = self.settings.viewer, self.settings.batch
+        self._follow(viewer.train(self.feature_net, frames, attributes, self.folder, plan, batch, self.log))
+        self._load_average(self.feature_net, "viewer.pt")
+
     def _normalise_latents(self) -> None:
         # kept with the hash of the weights they belong to, so that every process and every export agrees
         path = self.folder / f"latents-{encoding.weights_hash(self.pipe.vae)}.json"
@@ -213,6 +178,11 @@ class Recipe:
         if (self.folder / "denoiser.pt").exists():
             self._load_average(self.pipe.transformer, "denoiser.pt")
         return self.pipe
+
+    def trained_viewer(self) -> viewer.Viewer:
+        """The video feature net as trained so far."""
+        self._load_average(self.feature_net, "viewer.pt")
+        return self.feature_net.eval()
 
     @property
     def _encoded(self) -> Path:

@@ -37,12 +37,9 @@ class Phase:
 
 PHASES = (
     Phase(steps=1000, batch=8, frames=1, height=64, width=64, learning_rate=2e-3, clips=640),
-    Phase(steps=300, batch=4, frames=9, height=64, width=64, learning_rate=1.2e-3),
-    Phase(steps=200, batch=4, frames=17, height=64, width=64, learning_rate=1e-3),
-)
-LONGER = (
-    Phase(steps=1200, batch=8, frames=9, height=64, width=64, learning_rate=1.5e-3),
-    Phase(steps=1200, batch=4, frames=17, height=64, width=64, learning_rate=1e-3),
+    Phase(steps=7000, batch=8, frames=1, height=64, width=64, learning_rate=1.5e-3),
+    Phase(steps=1000, batch=4, frames=9, height=64, width=64, learning_rate=6e-4),
+    Phase(steps=700, batch=4, frames=17, height=64, width=64, learning_rate=6e-4),
 )
 
 
@@ -67,11 +64,12 @@ def crops(frames: np.ndarray, phase: Phase, generator: torch.Generator) -> Tenso
         pixels = (
             torch.from_numpy(np.ascontiguousarray(crop)).permute(3, 0, 1, 2).float() / 255
         )  # (3, T, H, W)
-        batch.append(_grey_inside(_graded(pixels, generator) * 2 - 1, generator))
+        batch.append(_grey_inside(graded(pixels, generator) * 2 - 1, generator))
     return torch.stack(batch)
 
 
-def _graded(pixels: Tensor, generator: torch.Generator) -> Tensor:
+def graded(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """`pixels` (3, T, H, W) in [0, 1], half the time in a random grade."""
     draw = torch.rand(8, generator=generator) * 2 - 1
     if draw[7] < 0:
         return pixels
@@ -115,7 +113,7 @@ def train(
         pictures = replace(phases[0], batch=256 * world(), frames=1)
         principal.start(vae, crops(frames, pictures, generator(plan.seed, -1))[:, :, 0])
     for number, phase in enumerate(phases):
-        if number and phases[number - 1].frames == 1:
+        if number and phases[number - 1].frames == 1 < phase.frames:
             autoencoder.start_from_frames(vae)
         training = Training(
             vae,

@@ -39,7 +39,7 @@ class ClipSimilarity:
         label = Path(model).name.removesuffix("-clip")
         self.name = "CLIP-SIM" if model == PUBLISHED else f"CLIP-SIM[{label}]"
         self.frames, self.device = frames, device
-        self.weights_sha256 = _weights_sha256(model)
+        self.weights_sha256 = weights_sha256(model)
         self.preprocessing = "the model's own processor; " + (
             f"{frames} frames a clip" if frames else "all frames"
         )
@@ -97,7 +97,8 @@ def _unit(vectors: Any) -> np.ndarray:
     return array / np.linalg.norm(array, axis=-1, keepdims=True)
 
 
-def _weights_sha256(model: str) -> str:
+def weights_sha256(model: str) -> str:
+    """SHA-256 of the weights file of a folder or of a hub id that was fetched before, else "unknown"."""
     folder = Path(model)
     if not folder.is_dir():
         from huggingface_hub import try_to_load_from_cache

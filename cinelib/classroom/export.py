@@ -1,0 +1,28 @@
+"""From a training folder to the three checkpoints that ship, each with its card."""
+
+from collections.abc import Iterator
+from dataclasses import astuple
+from pathlib import Path
+
+from cinelib.classroom import card, checkpoint, contrast, scenes, viewer
+from cinelib.classroom.recipe import Recipe
+
+HELD_OUT = 64  # scenes that the small nets are measured on, away from those of `evaluation`
+
+
+def export_all(training: Recipe, out: Path, hardware: str, limits: str) -> Iterator[Path]:
+    """Write nano-wan, nano-clip and, once it is trained, nano-viewer into `out`; yields each folder."""
+    settings, folder, seeds = training.settings, training.folder, training.seeds
+    pipe = training.restore()
+    text = card.nano(folder, astuple(settings.shape), seeds, hardware, limits)
+    yield checkpoint.save(pipe, out / "nano-wan", text)
+    held_out = scenes.render_clips(scenes.evaluation_seeds(HELD_OUT, 600_000), settings.shape)
+    parts = (training.clip.eval(), training.clip_tokenizer, pipe.image_processor)
+    found = contrast.retrieval(*parts, held_out.frames[:, 0], held_out.captions)
+    text = card.nano_clip(folder, seeds, found, HELD_OUT)
+    yield checkpoint.save_clip(*parts, out / "nano-clip", text)
+    if (folder / "viewer.pt").exists():
+        net = training.trained_viewer()
+        shares = viewer.accuracy(net, held_out.frames, held_out.attributes)
+        text = card.nano_viewer(folder, seeds, shares, HELD_OUT)
+        yield checkpoint.save_viewer(net.backbone, out / "nano-viewer", text)
