@@ -22,7 +22,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 WEIGHTS = "pytorch_lora_weights.safetensors"  # the name that diffusers and the Hub look for
-SECOND_EXPERT = "transformer_2"  # its component's name, and the subfolder of its adapter
 METADATA = "lora_adapter_metadata"  # the entry in it that diffusers reads rank and alpha from
 
 _ATTENTION = r"\.(?:to_q|to_k|to_v|to_out\.0|add_k_proj|add_v_proj)"
@@ -150,12 +149,22 @@ def norm(transformer: WanTransformer3DModel, name: str = "style") -> float:
     return math.sqrt(max(total, 0.0))
 
 
+def file_name(expert: str = "transformer") -> str:
+    """Of one expert's adapter. The second's may not end like the first's, which diffusers finds unnamed."""
+    return WEIGHTS if expert == "transformer" else WEIGHTS.replace(".", f"_{expert}.")
+
+
 def save(
-    folder: str | Path, transformer: WanTransformer3DModel, card: AdapterCard, name: str = "style"
+    folder: str | Path,
+    transformer: WanTransformer3DModel,
+    card: AdapterCard,
+    name: str = "style",
+    expert: str = "transformer",
 ) -> Path:
     """Write `pytorch_lora_weights.safetensors` atomically, as `pipe.load_lora_weights` reads it.
 
     diffusers takes rank and alpha from its own metadata entry; without it every loader assumes alpha = r.
+    `expert` is `transformer_2` for the second of a model's two, loaded with `load_into_transformer_2=True`.
     """
     weights = get_peft_model_state_dict(transformer, adapter_name=name)
     weights = {f"transformer.{key}": value.detach().cpu().contiguous() for key, value in weights.items()}
@@ -163,7 +172,7 @@ def save(
     packed = {f"transformer.{key}": _plain(value) for key, value in config.items()}
     # One entry only: safetensors writes several in random order, and equal runs should give equal files.
     metadata = {METADATA: json.dumps({**packed, "cinelib": asdict(card)}, sort_keys=True)}
-    path = Path(folder) / WEIGHTS
+    path = Path(folder) / file_name(expert)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -178,14 +187,14 @@ def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, set) else value
 
 
-def read_card(folder: str | Path) -> AdapterCard:
+def read_card(folder: str | Path, expert: str = "transformer") -> AdapterCard:
     """What the adapter in `folder` says about itself.
 
     Raises:
         FileNotFoundError: no weights there.
         ValueError: damaged, or written by another tool without the card.
     """
-    path = _weights_in(folder)
+    path = weights_in(folder, expert)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -204,31 +213,22 @@ def load(pipe: WanImageToVideoPipeline, folder: str | Path, name: str = "style")
         FileNotFoundError, ValueError: as `read_card`; ValueError also for another base model's adapter.
     """
     card = read_card(folder)
-    if (Path(folder) / SECOND_EXPERT).is_dir() and pipe.transformer_2 is None:
-        raise ValueError(
-            f"the adapter in {folder} was trained on another base ({card.base_model or 'unnamed'}): "
-            "one of two experts"
-        )
-    places = {"transformer": Path(folder)}
-    if pipe.transformer_2 is not None:
-        places[SECOND_EXPERT] = Path(folder) / SECOND_EXPERT
-    for part, place in places.items():
-        _check_fit(getattr(pipe, part), place, read_card(place))
-    for part, place in places.items():
+    experts = [part for part in ("transformer", "transformer_2") if getattr(pipe, part, None) is not None]
+    if len(experts) == 1 and (Path(folder) / file_name("transformer_2")).is_file():
+        raise ValueError(f"the adapter in {folder} was trained on another base: one of two experts")
+    for expert in experts:
+        _check_fit(getattr(pipe, expert), weights_in(folder, expert), read_card(folder, expert))
+    for expert in experts:
+        second = {"load_into_transformer_2": expert == "transformer_2"}
         with warnings.catch_warnings():  # a second adapter beside the first is meant
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")
-            pipe.load_lora_weights(
-                str(place),
-                weight_name=WEIGHTS,
-                adapter_name=name,
-                load_into_transformer_2=part == SECOND_EXPERT,
-            )
+            pipe.load_lora_weights(str(folder), weight_name=file_name(expert), adapter_name=name, **second)
     return card
 
 
-def _check_fit(transformer: WanTransformer3DModel, folder: Path, card: AdapterCard) -> None:
+def _check_fit(transformer: WanTransformer3DModel, path: Path, card: AdapterCard) -> None:
     layers = target_layers(transformer, card.targets)
-    for key, value in load_file(_weights_in(folder)).items():
+    for key, value in load_file(path).items():
         layer, kind = re.fullmatch(r"transformer\.(.+)\.(lora_[AB])\.weight", key).groups()
         wanted = None
         if layer in layers:
@@ -236,13 +236,14 @@ def _check_fit(transformer: WanTransformer3DModel, folder: Path, card: AdapterCa
             wanted = (card.rank, wide[0]) if kind == "lora_A" else (wide[1], card.rank)
         if tuple(value.shape) != wanted:
             raise ValueError(
-                f"the adapter in {folder} was trained on another base ({card.base_model or 'unnamed'}): "
+                f"the adapter in {path.parent} was trained on another base ({card.base_model or 'unnamed'}): "
                 f"{key} is {tuple(value.shape)}, this transformer takes {wanted}"
             )
 
 
-def _weights_in(folder: str | Path) -> Path:
-    path = Path(folder) / WEIGHTS
+def weights_in(folder: str | Path, expert: str = "transformer") -> Path:
+    """The file of an expert's adapter. Raises FileNotFoundError."""
+    path = Path(folder) / file_name(expert)
     if not path.is_file():
-        raise FileNotFoundError(f"no {WEIGHTS} in {folder}")
+        raise FileNotFoundError(f"no {path.name} in {folder}")
     return path

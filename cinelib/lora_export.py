@@ -1,14 +1,17 @@
 """The adapter for other tools: the original Wan key layout (ComfyUI and others), and a card for the Hub."""
 
+import json
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from huggingface_hub import ModelCardData
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from cinelib.lora import WEIGHTS, read_card
+from cinelib import lora
 
 ORIGINAL = "wan_original_lora.safetensors"
 
@@ -28,7 +31,7 @@ _NAMES = {
 }
 
 
-def export_original(folder: str | Path) -> Path:
+def export_original(folder: str | Path, expert: str = "transformer") -> Path:
     """Write the adapter in `folder` a second time, with the key names of Wan's own code.
 
     Each layer gets an `alpha` entry, which such loaders divide by the rank; under rsLoRA it is chosen so
@@ -37,20 +40,20 @@ def export_original(folder: str | Path) -> Path:
     Raises:
         FileNotFoundError, ValueError: as `lora.read_card`; ValueError for a layer without an original name.
     """
-    card = read_card(folder)
+    card = lora.read_card(folder, expert)
     alpha = card.alpha * (card.rank**0.5 if card.use_rslora else 1.0)
     converted = {}
-    for key, value in load_file(Path(folder) / WEIGHTS).items():
+    for key, value in load_file(lora.weights_in(folder, expert)).items():
         match = re.fullmatch(r"transformer\.(blocks\.\d+)\.(.+)\.lora_([AB])\.weight", key)
         if match is None or match[2] not in _NAMES:
             raise ValueError(f"{key} has no name in Wan's original layout")
         layer = f"diffusion_model.{match[1]}.{_NAMES[match[2]]}"
         converted[f"{layer}.lora_{'down' if match[3] == 'A' else 'up'}.weight"] = value
         converted[f"{layer}.alpha"] = torch.tensor(alpha)
-    path = Path(folder) / ORIGINAL
+    path = Path(folder) / (ORIGINAL if expert == "transformer" else ORIGINAL.replace(".", f"_{expert}."))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(converted, partial)
+        save_file(converted, partial, {"cinelib": json.dumps(asdict(card), sort_keys=True)})
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -59,25 +62,25 @@ def export_original(folder: str | Path) -> Path:
 
 def write_card(folder: str | Path, title: str, numbers: dict[str, float]) -> Path:
     """`README.md` beside the weights, in the Hub's model card format, with measured `numbers`."""
-    card = read_card(folder)
-    with safe_open(Path(folder) / WEIGHTS, "pt") as file:
-        count = sum(file.get_tensor(key).numel() for key in file.keys())  # noqa: SIM118 (not a dict)
+    folder, card = Path(folder), lora.read_card(folder)
+    experts = [part for part in ("transformer", "transformer_2") if (folder / lora.file_name(part)).is_file()]
+    count = 0
+    for expert in experts:
+        with safe_open(lora.weights_in(folder, expert), "pt") as file:
+            count += sum(file.get_tensor(key).numel() for key in file.keys())  # noqa: SIM118 (not a dict)
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in numbers.items())
     kind = f"rank {card.rank}, alpha {card.alpha:g}{' (rsLoRA)' if card.use_rslora else ''}"
     text = f"""---
-base_model: {card.base_model}
-tags: [lora, diffusers, image-to-video, wan]
-library_name: diffusers
-instance_prompt: "{card.trigger}"
+{_front_matter(card)}
 ---
 
 # {title}
 
 A LoRA of {kind}, on `{card.targets}`: {count:,} weights, {card.steps} steps.
-Open prompts with "{card.trigger}, ".
+{f'Open prompts with "{card.trigger}, ".' if card.trigger else "It needs no trigger words."}
 
 ```python
-pipe.load_lora_weights("FOLDER", weight_name="{WEIGHTS}", adapter_name="style")
+{chr(10).join(_load_line(expert) for expert in experts)}
 pipe.set_adapters(["style"], [1.0])
 ```
 
@@ -85,8 +88,29 @@ pipe.set_adapters(["style"], [1.0])
 |---|---|
 {rows}
 
-Base weights (SHA-256): `{card.base_hash}`. Dataset (SHA-256): `{card.dataset_hash}`.
+Base model: `{card.base_model or "unnamed"}`, weights (SHA-256) `{card.base_hash}`. Dataset (SHA-256):
+`{card.dataset_hash}`.
 """
-    path = Path(folder) / "README.md"
+    path = folder / "README.md"
     path.write_text(text, "utf-8")
     return path
+
+
+def _front_matter(card: lora.AdapterCard) -> str:
+    """YAML that the Hub reads. It links `base_model` only where that is an id of its own, not a path."""
+    is_hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", card.base_model) and not Path(card.base_model).exists()
+    data = ModelCardData(
+        base_model=card.base_model if is_hub_id else None,
+        base_model_relation="adapter" if is_hub_id else None,
+        library_name="diffusers",
+        pipeline_tag="image-to-video",
+        tags=["lora", "diffusers", "image-to-video", "wan", "template:diffusion-lora"],
+        instance_prompt=card.trigger or None,
+    )
+    return data.to_yaml()
+
+
+def _load_line(expert: str) -> str:
+    second = "" if expert == "transformer" else f", load_into_{expert}=True"
+    name = lora.file_name(expert)
+    return f'pipe.load_lora_weights("FOLDER", weight_name="{name}", adapter_name="style"{second})'

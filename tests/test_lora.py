@@ -1,9 +1,13 @@
 """Adapters: they add nothing when fresh, count as the formula says, and load elsewhere unchanged."""
 
+import dataclasses
+import json
+
 import pytest
 import tiny_wan
 import torch
 from diffusers import WanImageToVideoPipeline
+from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -200,9 +204,32 @@ def test_equal_adapters_make_equal_files(pipe, tmp_path):
     assert a == b
 
 
-def test_the_card_for_the_hub_states_what_was_measured(pipe, tmp_path):
+def test_the_original_layout_holds_the_same_numbers_with_alpha_beside_them(pipe, tmp_path):
+    """Back through diffusers' own conversion: B unchanged, A times alpha / r, every layer there."""
     lora.add(pipe.transformer, CARD)
-    lora.save(tmp_path, pipe.transformer, CARD)
-    text = lora_export.write_card(tmp_path, "A film", {"held-out loss": 0.123456}).read_text()
-    assert text.startswith("---\nbase_model:") and "| held-out loss | 0.1235 |" in text
+    stir(pipe.transformer)
+    ours = load_file(lora.save(tmp_path, pipe.transformer, CARD))
+    path = lora_export.export_original(tmp_path)
+    back = WanImageToVideoPipeline.lora_state_dict(str(tmp_path), weight_name=path.name)
+    assert back.keys() == ours.keys()
+    for key, value in ours.items():
+        assert torch.equal(back[key], value * 2.0 if "lora_A" in key else value)
+    with safe_open(path, "pt") as file:
+        assert json.loads(file.metadata()["cinelib"])["trigger"] == CARD.trigger
+
+
+@pytest.mark.parametrize(
+    "base, linked", [("Wan-AI/Wan2.1-I2V-14B-720P-Diffusers", True), ("data/nano-wan", False)]
+)
+def test_the_card_for_the_hub_states_what_was_measured(pipe, tmp_path, base, linked):
+    card = dataclasses.replace(CARD, trigger='the "ember" film', base_model=base)
+    lora.add(pipe.transformer, card)
+    lora.save(tmp_path, pipe.transformer, card)
+    path = lora_export.write_card(tmp_path, "A film", {"held-out loss": 0.123456})
+    text = path.read_text()
+    assert "| held-out loss | 0.1235 |" in text and base in text
     assert f"{lora.trainable_count(pipe.transformer, 'attn2', 4):,} weights" in text
+    data = ModelCard.load(path).data  # as the Hub reads it
+    assert data.pipeline_tag == "image-to-video" and "lora" in data.tags
+    assert data.instance_prompt == card.trigger
+    assert (data.base_model == base) == linked

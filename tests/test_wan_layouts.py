@@ -75,7 +75,7 @@ def trained(folder, encoded, part, sigma_range, where):
     )
     assert count == lora.trainable_count(transformer, "attn2", 2)
     assert history.step == 1 and lora.norm(transformer) > 0
-    lora.save(where / "lora" / ("" if part == "transformer" else part), transformer, CARD)
+    lora.save(where / "lora", transformer, CARD, expert=part)
     return transformer, history
 
 
@@ -98,9 +98,8 @@ def test_a_step_of_each_expert_and_a_file_that_diffusers_loads_unchanged(folder,
     bare = {part: losses(getattr(plain, part), encoded, sum(experts[part]) / 2) for part in experts}
     plain.load_lora_weights(str(tmp_path / "lora"))
     if "transformer_2" in experts:
-        plain.load_lora_weights(
-            str(tmp_path / "lora"), subfolder="transformer_2", load_into_transformer_2=True
-        )
+        second = {"weight_name": lora.file_name("transformer_2"), "load_into_transformer_2": True}
+        plain.load_lora_weights(str(tmp_path / "lora"), **second)
     ours = wan.load_pipeline(folder, device="cpu")
     assert lora.load(ours, tmp_path / "lora") == CARD
     for part in experts:
@@ -114,12 +113,14 @@ def test_a_step_of_each_expert_and_a_file_that_diffusers_loads_unchanged(folder,
 
 
 def test_the_original_names_too(folder, encoded, tmp_path):
-    transformer, _ = trained(folder, encoded, "transformer", (0.0, 1.0), tmp_path)
-    path = lora_export.export_original(tmp_path / "lora")
+    part = list(wan_layout.experts(str(folder)))[-1]
+    transformer, _ = trained(folder, encoded, part, (0.0, 1.0), tmp_path)
+    path = lora_export.export_original(tmp_path / "lora", part)
     plain = WanImageToVideoPipeline.from_pretrained(folder)
-    plain.load_lora_weights(str(path.parent), weight_name=path.name)
+    second = {"load_into_transformer_2": part == "transformer_2"}
+    plain.load_lora_weights(str(path.parent), weight_name=path.name, **second)
     torch.testing.assert_close(
-        losses(plain.transformer, encoded, 0.5), losses(transformer, encoded, 0.5), rtol=1e-5, atol=1e-6
+        losses(getattr(plain, part), encoded, 0.5), losses(transformer, encoded, 0.5), rtol=1e-5, atol=1e-6
     )
 
 
@@ -148,7 +149,10 @@ def test_an_adapter_of_two_experts_and_one_of_one_are_told_apart(clips, tmp_path
     with pytest.raises(FileNotFoundError, match="transformer_2"):
         lora.load(wan.load_pipeline(two, device="cpu"), tmp_path / "b")
     lora.add(b.transformer_2, CARD)
-    lora.save(tmp_path / "b" / "transformer_2", b.transformer_2, CARD)
+    lora.save(tmp_path / "b", b.transformer_2, CARD, expert="transformer_2")
+    text = lora_export.write_card(tmp_path / "b", "Two", {}).read_text()
+    assert "load_into_transformer_2=True" in text
+    assert f"{2 * lora.trainable_count(b.transformer, 'attn2', 2):,} weights" in text
     with pytest.raises(ValueError, match="one of two experts"):
         lora.load(a, tmp_path / "b")
 
