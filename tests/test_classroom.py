@@ -304,6 +304,11 @@ def test_smoke_recipe_runs_restores_and_exports(tmp_path):
     assert features.name == "nano"
     assert features(clips).shape == (2, SETTINGS.size.video_dim)
     assert np.array_equal(features(clips)[1], features(clips[1:])[0])
+    history = json.loads((folders[0] / "training.json").read_text())
+    assert history["stages"]["denoiser"]["steps"] == SETTINGS.denoiser.steps
+    assert set(history["autoencoder_psnr"]) == {"vae-0-1frames", "vae-1-5frames"}
+    assert {len(frames) for frames in history["autoencoder_psnr"].values()} == {SETTINGS.shape.num_frames}
+    assert (folders[0] / "progress.png").stat().st_size > 1000
     assert "a laptop" in (folders[0] / "README.md").read_text()
 
 

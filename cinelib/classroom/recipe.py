@@ -30,7 +30,7 @@ from cinelib.classroom.loop import Log, Training, rank, world
 from cinelib.classroom.settings import Settings
 
 if TYPE_CHECKING:
-    from diffusers import WanImageToVideoPipeline
+    from diffusers import AutoencoderKLWan, WanImageToVideoPipeline
     from transformers import CLIPModel, CLIPTokenizer
 
 STAGES = ("render", "language", "contrast", "vae", "encode", "denoise", "view")
@@ -173,11 +173,17 @@ class Recipe:
         )
         self._load_average(self.clip, "clip.pt")
         self.pipe.image_encoder.load_state_dict(_vision_state(self.clip, self.pipe.image_encoder))
-        self._load_average(self.pipe.vae, vae.newest(self.folder, self.settings.vae_phases).name)
+        self._load_average(self.pipe.vae, vae.finished(self.folder, self.settings.vae_phases)[-1].name)
         self._normalise_latents()
         if (self.folder / "denoiser.pt").exists():
             self._load_average(self.pipe.transformer, "denoiser.pt")
         return self.pipe
+
+    def autoencoder_of(self, path: Path) -> "AutoencoderKLWan":
+        """The autoencoder as the checkpoint at `path` holds it."""
+        net = architecture.vae(self.settings.size).eval()
+        net.load_state_dict(_weights(path))
+        return net
 
     def trained_viewer(self) -> viewer.Viewer:
         """The video feature net as trained so far."""

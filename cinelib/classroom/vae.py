@@ -138,17 +138,17 @@ def _path(folder: Path, phases: tuple[Phase, ...], number: int) -> Path:
     return folder / f"vae-{number}-{phases[number].frames}frames.pt"
 
 
-def newest(folder: Path, phases: tuple[Phase, ...]) -> Path:
-    """The checkpoint of the last phase that has one.
+def finished(folder: Path, phases: tuple[Phase, ...]) -> list[Path]:
+    """The checkpoints of `phases` that there are, in order.
 
     Raises:
-        FileNotFoundError: no phase has one.
+        FileNotFoundError: there is none.
     """
     paths = [_path(folder, phases, number) for number in range(len(phases))]
     existing = [path for path in paths if path.exists()]
     if not existing:
         raise FileNotFoundError(f"{paths[0]} is missing: run the vae stage first")
-    return existing[-1]
+    return existing
 
 
 @torch.no_grad()
