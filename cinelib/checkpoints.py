@@ -1,15 +1,25 @@
-"""Training checkpoints: written whole or not at all, the last few kept, a damaged one skipped."""
+"""Training checkpoints: written whole or not at all, the last few kept, a damaged one skipped.
 
+A file's name ends in the digest of its content: torch reads flipped bits without complaint.
+"""
+
+import hashlib
+import io
 import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-_NAME = re.compile(r"step-(\d{8})\.pt")
+_NAME = re.compile(r"(step-\d{8})-([0-9a-f]{16})\.pt")
+
+
+class CheckpointError(OSError):
+    """A checkpoint could not be written; those before it are whole."""
 
 
 class Checkpoints:
@@ -29,22 +39,40 @@ class Checkpoints:
         """Write a checkpoint, then drop the oldest ones.
 
         Raises:
-            OSError: no space or no permission; what was there before is untouched.
+            CheckpointError: no space or no permission; what was there before is untouched.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"step-{step:08d}.pt"
+        buffer = io.BytesIO()  # writing straight into a full disk, torch reports a broken archive instead
+        torch.save({"fingerprint": self.fingerprint, **state}, buffer)
+        path = self.folder / f"step-{step:08d}-{_digest(buffer.getbuffer())}.pt"
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
-                torch.save({"fingerprint": self.fingerprint, **state}, file)
+                file.write(buffer.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
+        except OSError as error:
+            raise CheckpointError(error.errno, self._failure(path, error)) from error
         finally:
-            partial.unlink(missing_ok=True)
-        for old in self._files()[: -self._keep]:
-            old.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+        self._prune(path)
         return path
+
+    def _prune(self, newest: Path) -> None:
+        steps = sorted({_step(file) for file in self._files()})[-self._keep :]
+        for file in self._files():
+            if _step(file) not in steps or (_step(file) == _step(newest) and file != newest):
+                file.unlink(missing_ok=True)
+        for shares in self.folder.glob("step-*.deepspeed"):
+            if shares.stem not in steps:
+                shutil.rmtree(shares, ignore_errors=True)
+
+    def _failure(self, path: Path, error: OSError) -> str:
+        last = [file.name for file in self._files()][-1:]
+        kept = f"{last[0]} is whole, and the same command continues from it" if last else "there is no other"
+        return f"checkpoint {path} could not be written ({error.strerror}); {kept}"
 
     def newest(self) -> dict[str, Any] | None:
         """The newest checkpoint that can be read whole, or None.
@@ -52,14 +80,15 @@ class Checkpoints:
         Raises:
             ValueError: it belongs to a training with other settings or data.
         """
+        for left in self.folder.glob(".step-*.partial"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
         for path in reversed(self._files()):
-            try:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-                found = state.pop("fingerprint")
-            except Exception as error:  # torch.load raises many kinds for a file cut short
-                self._log(f"skipped the damaged checkpoint {path.name}: {type(error).__name__}")
+            content = path.read_bytes()
+            if _digest(content) != _NAME.fullmatch(path.name)[2]:
+                self._log(f"skipped the damaged checkpoint {path.name}: its content is not what was written")
                 continue
-            self._compare(path, found)
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            self._compare(path, state.pop("fingerprint"))
             return state
         return None
 
@@ -79,3 +108,11 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("step-*.pt") if _NAME.fullmatch(path.name))
+
+
+def _digest(content: bytes | memoryview) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _step(path: Path) -> str:
+    return _NAME.fullmatch(path.name)[1]

@@ -26,9 +26,13 @@ class Recipe:
 
     An optimiser step sees train_batch_size x gradient_accumulation_steps x processes clips. `as_filmed`
     is the share of samples whose condition keeps the film's look (first and last frame given), the rest
-    start from a re-graded first frame. `patience` counts validations without improvement before stopping;
-    0 never stops early. Noise levels outside `sigma_range` are never drawn: a model of two experts has an
-    adapter for each, trained on its own range.
+    start from a re-graded first frame. `early_stopping` names the gauge that ends a training when it has
+    not improved for `patience` measurements; patience 0 never does. With `ema_decay` above 0 an
+    exponential moving average of the weights is measured and shipped in their place. Noise levels outside
+    `sigma_range` are never drawn: a model of two experts has an adapter for each, trained on its own range.
+
+    Raises:
+        ValueError: a number out of range.
     """
 
     learning_rate: float = 1e-3
@@ -48,9 +52,28 @@ class Recipe:
     gradient_checkpointing: bool = False
     validation_every: int = 20
     patience: int = 0
+    early_stopping: Literal["loss", "perceptual", "either"] = "loss"
+    ema_decay: float = 0.0
     checkpoint_every: int = 50
     log_every: int = 20
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        counts = ("max_train_steps", "train_batch_size", "gradient_accumulation_steps")
+        counts += ("validation_every", "checkpoint_every", "log_every")
+        wrong = [f"{name} must be at least 1" for name in counts if getattr(self, name) < 1]
+        wrong += [
+            f"{name} must be positive"
+            for name in ("learning_rate", "max_grad_norm", "timestep_shift")
+            if not getattr(self, name) > 0
+        ]
+        wrong += [
+            f"{name} must lie in [0, 1)"
+            for name in ("warmup_ratio", "caption_dropout", "ema_decay")
+            if not 0 <= getattr(self, name) < 1
+        ]
+        if wrong:
+            raise ValueError("; ".join(f"{line}, got {getattr(self, line.split()[0])}" for line in wrong))
 
 
 def flow_matching_loss(

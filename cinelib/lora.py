@@ -95,7 +95,7 @@ def trainable_count(transformer: WanTransformer3DModel, targets: str, rank: int)
 def add(transformer: WanTransformer3DModel, card: AdapterCard, name: str = "style", seed: int = 0) -> int:
     """Freeze the transformer, insert a fresh adapter with fp32 weights, return its trainable count.
 
-    A is drawn from `seed` alone, whatever the global generator's state.
+    A is drawn from `seed` alone, whatever the device, the base's precision or the global generator's state.
 
     Raises:
         ValueError: rank or alpha not positive, targets unknown, or the name in use.
@@ -105,11 +105,14 @@ def add(transformer: WanTransformer3DModel, card: AdapterCard, name: str = "styl
     expected = trainable_count(transformer, card.targets, card.rank)
     transformer.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
         transformer.add_adapter(_peft_config(card), adapter_name=name)
+    generator = torch.Generator().manual_seed(seed)
     adapter = parameters(transformer, name)
-    for parameter in adapter.values():
-        parameter.data = parameter.data.float()
+    for key, parameter in adapter.items():
+        fresh = torch.zeros(parameter.shape)
+        if "lora_A" in key:  # as peft draws it, but not rounded to what the base is stored in
+            torch.nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator)
+        parameter.data = fresh.to(parameter.device)
         parameter.requires_grad_(True)
     count = sum(parameter.numel() for parameter in adapter.values())
     trainable = sum(p.numel() for p in transformer.parameters() if p.requires_grad)

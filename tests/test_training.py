@@ -2,34 +2,18 @@
 
 import dataclasses
 import math
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
 import style_dataset
+import tiny_training
 import torch
+from tiny_training import CARD, ENCODING, MODEL, RECIPE, fit, fresh_transformer, quiet, same, weights
 
 from cinelib import cache, examples, flow_matching, grading, lora, training, wan
 from cinelib.dataset import VideoFolder
-from cinelib.flow_matching import Recipe
-
-ROOT = Path(__file__).resolve().parents[1]
-MODEL = str(ROOT / "data" / "smoke-wan")
-CARD = lora.AdapterCard(rank=2, alpha=4.0, targets="attn2")
-ENCODING = examples.Encoding(32, 48, 9, 16, variants=2, trigger="emberfall film, ")
-RECIPE = Recipe(
-    learning_rate=1e-2,
-    max_train_steps=6,
-    precision="fp32",
-    validation_every=3,
-    checkpoint_every=2,
-    log_every=100,
-)
+from cinelib.parameters import ParameterError, StyleStage
+from cinelib.profiles import resolve
 
 
 @pytest.fixture(scope="module")
@@ -44,34 +28,12 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoded(dataset, store):
-    encoders = examples.Encoders(MODEL, device="cpu")
-    box = cache.Cache(store)
-    found = examples.encode_clips(VideoFolder.open(dataset), ENCODING, encoders, box)
-    return found, examples.encode_text("", encoders, box)
+    return tiny_training.encode(dataset, store)
 
 
 @pytest.fixture
 def transformer():
-    pipe = wan.load_pipeline(MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))
-    lora.add(pipe.transformer, CARD)
-    return pipe.transformer
-
-
-def quiet(_line):
-    pass
-
-
-def fit(transformer, encoded, folder, recipe=RECIPE, **more):
-    found, null = encoded
-    return training.train(transformer, found[1:], found[:1], null, recipe, folder, log=quiet, **more)
-
-
-def weights(transformer):
-    return {name: value.detach().clone() for name, value in lora.parameters(transformer).items()}
-
-
-def same(a, b):
-    return all(torch.equal(a[name], b[name]) for name in a)
+    return fresh_transformer()
 
 
 # --- cache -----------------------------------------------------------------------------------------
@@ -303,77 +265,6 @@ def test_accumulation_equals_one_larger_batch(encoded, tmp_path):
     assert not all(torch.allclose(results[0][n], results[2][n], rtol=1e-4, atol=1e-5) for n in results[0])
 
 
-class Interrupted(Exception):
-    pass
-
-
-@pytest.mark.parametrize("stop_at", [1, 3, 5])
-def test_resuming_is_bit_identical(transformer, encoded, tmp_path, stop_at):
-    def stop(step, _total):
-        if step == stop_at:
-            raise Interrupted
-
-    start = weights(transformer)
-    recipe = dataclasses.replace(RECIPE, patience=50)
-    whole = fit(transformer, encoded, tmp_path / "whole", recipe)
-    expected = weights(transformer)
-    for name, parameter in lora.parameters(transformer).items():
-        parameter.data.copy_(start[name])
-    with pytest.raises(Interrupted):
-        fit(transformer, encoded, tmp_path / "cut", recipe, progress=stop)
-    for name, parameter in lora.parameters(transformer).items():
-        parameter.data.copy_(start[name])  # a new process starts from the fresh adapter
-    torch.manual_seed(123)
-    history = fit(transformer, encoded, tmp_path / "cut", recipe)
-    assert same(expected, weights(transformer))
-    assert [row["loss"] for row in history.train] == [row["loss"] for row in whole.train]
-    assert [row["loss"] for row in history.validation] == [row["loss"] for row in whole.validation]
-    assert history.resumed_at == ([] if stop_at == 1 else [stop_at // 2 * 2])
-
-
-def test_a_damaged_checkpoint_is_skipped_with_a_warning(transformer, encoded, tmp_path):
-    start, lines = weights(transformer), []
-    fit(transformer, encoded, tmp_path)
-    expected = weights(transformer)
-    newest = sorted(tmp_path.glob("step-*.pt"))
-    assert [path.name for path in newest] == ["step-00000004.pt", "step-00000006.pt"]
-    newest[-1].write_bytes(newest[-1].read_bytes()[:-200])
-    for name, parameter in lora.parameters(transformer).items():
-        parameter.data.copy_(start[name])
-    found, null = encoded
-    history = training.train(transformer, found[1:], found[:1], null, RECIPE, tmp_path, log=lines.append)
-    assert "skipped the damaged checkpoint step-00000006.pt" in lines[0]
-    assert history.resumed_at == [4] and same(expected, weights(transformer))
-
-
-@pytest.mark.parametrize("change", [{"learning_rate": 1e-3}, {"seed": 1}, {"max_train_steps": 8}])
-def test_checkpoints_of_another_training_are_refused(transformer, encoded, tmp_path, change):
-    start = weights(transformer)
-    fit(transformer, encoded, tmp_path)
-    for name, parameter in lora.parameters(transformer).items():
-        parameter.data.copy_(start[name])
-    with pytest.raises(ValueError, match=next(iter(change))):
-        fit(transformer, encoded, tmp_path, dataclasses.replace(RECIPE, **change))
-
-
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(transformer, encoded, tmp_path):
-    calls = []
-
-    def poisoned(model, batch, sigma, noise):
-        loss = flow_matching.flow_matching_loss(model, batch, sigma, noise)
-        calls.append(batch.names[0])
-        return loss * float("nan") if len(calls) == 7 else loss  # the first micro-batch of step 4
-
-    recipe = dataclasses.replace(RECIPE, validation_every=100, checkpoint_every=100)
-    found, null = encoded
-    with pytest.raises(training.TrainingDiverged, match="step 4: the loss is nan on clips/") as error:
-        training.train(transformer, found, (), null, recipe, tmp_path, loss=poisoned, log=quiet)
-    assert calls[6] in str(error.value)
-    state = torch.load(tmp_path / "step-00000003.pt", weights_only=True)
-    assert same(state["weights"], weights(transformer))
-    assert all(torch.isfinite(value).all() for value in state["weights"].values())
-
-
 def test_early_stopping_keeps_the_best_weights_and_says_why(transformer, encoded, tmp_path):
     def uphill(*args):
         loss = flow_matching.flow_matching_loss(*args)
@@ -384,22 +275,8 @@ def test_early_stopping_keeps_the_best_weights_and_says_why(transformer, encoded
     history = fit(transformer, encoded, tmp_path, recipe, loss=uphill)
     losses = [row["loss"] for row in history.validation]
     assert losses[-1] > losses[0] == min(losses)
-    assert history.step == 6 and "step 0" in history.stopped and "3 validations" in history.stopped
+    assert history.step == 6 and "step 0" in history.stopped and "3 measurements" in history.stopped
     assert same(start, weights(transformer))
-
-
-def test_a_full_disk_leaves_nothing_half_written(transformer, encoded, tmp_path, monkeypatch):
-    def full(*_args, **_more):
-        raise OSError(28, "No space left on device")
-
-    fit(transformer, encoded, tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr(torch, "save", full)
-    from cinelib.checkpoints import Checkpoints
-
-    with pytest.raises(OSError, match="No space"):
-        Checkpoints(tmp_path, {}).save(7, {})
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_clips_of_different_lengths_cannot_share_a_batch(encoded):
@@ -425,7 +302,7 @@ def test_a_bf16_base_trains_an_fp32_adapter_that_the_pipeline_samples_with(encod
     history = fit(pipe.transformer, encoded, tmp_path, dataclasses.replace(RECIPE, precision="bf16"))
     adapter = weights(pipe.transformer)
     assert all(value.dtype == torch.float32 for value in adapter.values())
-    assert history.validation[-1]["weights_norm"] != history.validation[0]["weights_norm"]
+    assert history.validation[-1]["adapter_norm"] != history.validation[0]["adapter_norm"]
     lora.save(tmp_path, pipe.transformer, CARD)
     fresh = wan.load_pipeline(MODEL, dtype=torch.bfloat16, device="cpu")
     lora.load(fresh, tmp_path)
@@ -433,6 +310,42 @@ def test_a_bf16_base_trains_an_fp32_adapter_that_the_pipeline_samples_with(encod
     image = Image.new("RGB", (48, 32), "grey")
     clip = generation.generate(fresh, image, "a knight", sampling, last=image)
     assert clip.shape == (5, 32, 48, 3)
+
+
+def test_the_paper_preset_has_the_sources_numbers_and_both_of_its_batches():
+    params = resolve(StyleStage, "paper", {})
+    named = (params.rank, params.lora_alpha, params.learning_rate, params.warmup_ratio, params.weight_decay)
+    assert named == (8, 16.0, 3e-5, 0.05, 0.01) and params.max_train_steps == 4000
+    assert flow_matching.Recipe().betas == (0.9, 0.999)
+    assert params.precision == "bf16" and params.gradient_checkpointing and params.patience
+    assert params.early_stopping == "perceptual"
+    assert params.train_batch_size * params.gradient_accumulation_steps == 4
+    assert resolve(StyleStage, "paper", {"gradient_accumulation_steps": 2}).gradient_accumulation_steps == 2
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"rank": 0}, "rank = 0"),
+        ({"learning_rate": -1e-3}, "learning_rate = -0.001"),
+        ({"processes": 2}, "launch 'single' with processes 2"),
+        ({"launch": "fsdp2", "processes": 2, "base_precision": "fp8"}, "cannot be sharded"),
+        ({"patience": 1, "early_stopping": "either", "sample_every": 0}, "needs sample clips"),
+        ({"ema_decay": 1.0}, "ema_decay = 1.0"),
+    ],
+)
+def test_bad_parameters_of_the_stage_are_refused(change, message):
+    with pytest.raises(ParameterError, match=message):
+        resolve(StyleStage, "nano", change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"learning_rate": -1e-3}, {"max_train_steps": 0}, {"ema_decay": 1.0}, {"warmup_ratio": -0.1}]
+)
+def test_a_recipe_out_of_range_is_refused(change):
+    (name, value) = next(iter(change.items()))
+    with pytest.raises(ValueError, match=f"{name} must .* got {value}"):
+        dataclasses.replace(RECIPE, **change)
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(encoded, tmp_path):
@@ -445,40 +358,3 @@ def test_gradient_checkpointing_changes_nothing_but_memory(encoded, tmp_path):
         assert pipe.transformer.is_gradient_checkpointing == bool(change)
     for name in results["plain"]:
         torch.testing.assert_close(results["plain"][name], results["checkpointing"][name])
-
-
-KILLED = """
-    import sys, os, signal
-    from pathlib import Path
-    sys.path.insert(0, {tests!r})
-    import torch
-    torch.set_num_threads(1)
-    import test_training as t
-    from cinelib import cache, examples, lora, training, wan
-    encoders, box = examples.Encoders(t.MODEL, device="cpu"), cache.Cache({store!r})
-    found = examples.encode_clips(t.VideoFolder.open({dataset!r}), t.ENCODING, encoders, box)
-    pipe = wan.load_pipeline(t.MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))
-    lora.add(pipe.transformer, t.CARD)
-    def kill(step, total):
-        if step == {kill_at}:
-            os.kill(os.getpid(), signal.SIGKILL)
-    t.fit(pipe.transformer, (found, examples.encode_text("", encoders, box)), Path({folder!r}), progress=kill)
-    lora.save({out!r}, pipe.transformer, t.CARD)
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_process_continues_bit_identically(dataset, store, encoded, tmp_path):
-    def process(folder, kill_at):
-        values = {"tests": str(ROOT / "tests"), "store": str(store), "dataset": str(dataset)}
-        code = textwrap.dedent(KILLED).format(
-            **values, kill_at=kill_at, folder=str(tmp_path / folder), out=str(tmp_path / f"{folder}-out")
-        )
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment).returncode
-
-    assert process("whole", 0) == 0
-    assert process("cut", 5) == -signal.SIGKILL
-    assert process("cut", 0) == 0
-    a, b = (tmp_path / name / lora.WEIGHTS for name in ("whole-out", "cut-out"))
-    assert a.read_bytes() == b.read_bytes()

@@ -1,0 +1,100 @@
+"""Sample clips during training: always from the same noise, and their distance to the film's own clips.
+
+An LPIPS plateau is the source's stopping rule. Distances to aligned frames punish motion that is a little
+late as if it were wrong, and a clip that stands still can look better than one that moves. So the samples'
+own movement is measured beside the distance: 1 moves as the film does, 0 stands still.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan, SchedulerMixin, WanTransformer3DModel
+
+from cinelib import wan
+from cinelib.examples import Batch, Example, read_batch
+from cinelib.metrics.perceptual import LPIPS, FeatureDistance, Perceptual
+from cinelib.video import write_video
+
+
+@torch.no_grad()
+def sample_latents(
+    transformer: WanTransformer3DModel, scheduler: SchedulerMixin, batch: Batch, steps: int, seed: int
+) -> torch.Tensor:
+    """Latents like `batch.latents`, denoised in `steps` steps without guidance, from the seed's noise."""
+    generator = torch.Generator().manual_seed(seed)
+    latents = torch.randn(batch.latents.shape, generator=generator).to(batch.latents.device)
+    scheduler = type(scheduler).from_config(scheduler.config)  # a sampler remembers its last steps
+    scheduler.set_timesteps(steps, device=latents.device)
+    given = 0
+    for timestep in scheduler.timesteps:
+        sigma = (timestep / 1000).float().repeat(len(latents))
+        hidden_states, timesteps, given = wan.model_input(latents, batch.condition, sigma)
+        velocity = transformer(
+            hidden_states=hidden_states,
+            timestep=timesteps,
+            encoder_hidden_states=batch.prompt_embeds,
+            encoder_hidden_states_image=batch.image_embeds,
+            return_dict=False,
+        )[0]
+        latents = scheduler.step(velocity.float(), timestep, latents, return_dict=False)[0]
+    return torch.cat([batch.condition[:, :, :given], latents[:, :, given:]], dim=2) if given else latents
+
+
+def perceptual(alexnet: str, device: str) -> Perceptual:
+    """LPIPS where AlexNet's weights are at `alexnet`, else (empty) its stand-in under its own name."""
+    return LPIPS(alexnet, device) if alexnet else FeatureDistance(device)
+
+
+def movement(frames: np.ndarray, distance: Perceptual) -> float:
+    """Mean distance between neighbouring frames of (T, H, W, 3); 0 for a clip that stands still."""
+    return float(distance(frames[1:], frames[:-1]).mean())
+
+
+@dataclass
+class Samples:
+    """How the sample clips of a training are made and measured.
+
+    Attributes:
+        examples: held-out clips; each sample starts from the last re-graded first frame of one of them.
+        distance: LPIPS, or its stand-in; its name says which.
+        every: optimiser steps between two sets of samples.
+        folder: where the clips are written, as `step-00000000-0.mp4`.
+    """
+
+    vae: AutoencoderKLWan
+    scheduler: SchedulerMixin
+    examples: Sequence[Example]
+    distance: Perceptual
+    folder: Path
+    fps: int
+    every: int = 50
+    num_inference_steps: int = 12
+
+    def draw(self, transformer: WanTransformer3DModel, precision: str = "fp32") -> list[torch.Tensor]:
+        """The latents (1, 16, t, h, w) of one clip an example, under the weights of this moment."""
+        device = transformer.device
+        found = []
+        for seed, example in enumerate(self.examples):
+            batch = read_batch([example], len(example.conditions) - 1).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                found.append(
+                    sample_latents(transformer, self.scheduler, batch, self.num_inference_steps, seed)
+                )
+        return found
+
+    def measure(self, drawn: Sequence[torch.Tensor], step: int) -> tuple[dict[str, float], np.ndarray]:
+        """`distance` to the film's clips and `movement` against theirs, means over clips; all last frames."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        rows, last = [], []
+        for number, (latents, example) in enumerate(zip(drawn, self.examples, strict=True)):
+            film = read_batch([example], 0).latents
+            clip, reference = (wan.to_frames(wan.decode_video(self.vae, x)) for x in (latents, film))
+            write_video(self.folder / f"step-{step:08d}-{number}.mp4", clip, self.fps)
+            own = movement(clip, self.distance) / max(movement(reference, self.distance), 1e-9)
+            rows.append((float(self.distance(clip, reference).mean()), own))
+            last.append(clip[-1])
+        distance, moved = np.mean(rows, axis=0)
+        return {"step": step, "distance": float(distance), "movement": float(moved)}, np.stack(last)

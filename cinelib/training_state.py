@@ -1,0 +1,106 @@
+"""All that an optimiser step changes: adapter, moving average, optimiser, schedule; saved and restored."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from diffusers import WanTransformer3DModel
+from diffusers.optimization import get_cosine_schedule_with_warmup
+from diffusers.training_utils import EMAModel
+
+from cinelib import engines, lora
+from cinelib.flow_matching import Recipe
+from cinelib.runs.files import digest
+
+
+class TrainingState:
+    """The adapter `name` of a transformer and what trains it, under one process or several.
+
+    Attributes:
+        origin: digest of the weights that training starts from.
+        transformer: to be called in training; `model` is the same without the engine's wrapping.
+    """
+
+    def __init__(
+        self, transformer: WanTransformer3DModel, name: str, recipe: Recipe, accelerator: Accelerator
+    ) -> None:
+        self.accelerator = accelerator
+        weights = lora.parameters(transformer, name)
+        self.origin = digest({key: value.detach().double().sum().item() for key, value in weights.items()})
+        optimizer = torch.optim.AdamW(
+            weights.values(), recipe.learning_rate, recipe.betas, weight_decay=recipe.weight_decay
+        )
+        warmup = math.ceil(recipe.warmup_ratio * recipe.max_train_steps)
+        self.schedule = get_cosine_schedule_with_warmup(optimizer, warmup, recipe.max_train_steps)
+        self.transformer, self.optimizer = accelerator.prepare(transformer, optimizer)
+        self.model = accelerator.unwrap_model(self.transformer)
+        self.weights = lora.parameters(self.model, name)  # an engine that shards has put its own in place
+        self.average = EMAModel(self.weights.values(), decay=recipe.ema_decay) if recipe.ema_decay else None
+
+    def step(self) -> None:
+        """Apply the gradients."""
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.step(self.weights.values())
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """With the moving average, where there is one, in place of the weights: what would be shipped now."""
+        if self.average is None:
+            yield
+            return
+        self.average.store(self.weights.values())
+        self.average.copy_to(self.weights.values())
+        try:
+            yield
+        finally:
+            self.average.restore(self.weights.values())
+
+    def ship(self, best: dict[str, torch.Tensor] | None = None) -> None:
+        """Leave in the model what is shipped: the weights `best`, else the moving average, else the last."""
+        if best:
+            engines.fill(self.weights, best)
+        elif self.average is not None:
+            self.average.copy_to(self.weights.values())
+
+    def release(self) -> None:
+        """Take accelerate's precision wrapper off the model."""
+        self.accelerator.unwrap_model(self.transformer, keep_fp32_wrapper=False)
+
+    def save(self, folder: Path, step: int) -> dict[str, Any]:
+        """Everything as full tensors; DeepSpeed writes its share of the optimiser into `folder` itself."""
+        by_deepspeed = engines.sharded_by_deepspeed(self.accelerator)
+        if by_deepspeed:
+            tag = engines.deepspeed_folder(folder, step).name
+            self.transformer.save_checkpoint(str(folder), tag, exclude_frozen_parameters=True)
+        average = None
+        if self.average is not None:
+            shadows = dict(zip(self.weights, self.average.shadow_params, strict=True))
+            average = {"steps": self.average.optimization_step, "weights": engines.copy(shadows)}
+        return {
+            "weights": engines.copy(self.weights),
+            "optimizer": None if by_deepspeed else engines.optimizer_state(self.optimizer),
+            "schedule": self.schedule.state_dict(),
+            "average": average,
+        }
+
+    def load(self, state: dict[str, Any], folder: Path, step: int) -> None:
+        """Continue from what `save` gave."""
+        engines.fill(self.weights, state["weights"])
+        if engines.sharded_by_deepspeed(self.accelerator):
+            self.transformer.load_checkpoint(
+                str(folder), engines.deepspeed_folder(folder, step).name, load_module_strict=False
+            )
+        else:
+            engines.load_optimizer_state(self.optimizer, state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.optimization_step = state["average"]["steps"]
+            shadows = dict(zip(self.weights, self.average.shadow_params, strict=True))
+            engines.fill(shadows, state["average"]["weights"])
