@@ -1,0 +1,60 @@
+"""A frozen base model stored in few bits, for smaller cards; the adapter on it stays in fp32.
+
+fp8 keeps each linear layer's weights as float8_e4m3fn and casts them up when the layer is computed
+(diffusers' layerwise casting): a byte a weight. nf4 is the 4-bit format of QLoRA (Dettmers et al. 2023)
+from bitsandbytes: about half a byte. Between forward and backward autograd holds what was cast up, so the
+saving needs `gradient_checkpointing`, under which that is one block at a time.
+"""
+
+import importlib.util
+
+import torch
+from diffusers import WanTransformer3DModel
+
+KNOWN = ("", "fp8", "nf4")
+
+
+def store(transformer: WanTransformer3DModel, precision: str) -> None:
+    """Store the linear layers of the blocks in `precision`, in place; "" leaves them. Before `lora.add`.
+
+    Norms, embeddings and the ends of the transformer stay as they are.
+
+    Raises:
+        ValueError: an unknown precision, or a transformer with an adapter already.
+        ModuleNotFoundError: bitsandbytes is not installed.
+    """
+    if precision not in KNOWN:
+        raise ValueError(f"base_precision {precision!r}: known are {', '.join(map(repr, KNOWN))}")
+    if precision and getattr(transformer, "peft_config", {}):
+        raise ValueError("base_precision comes before the adapter: load the model anew")
+    if precision == "fp8":
+        transformer.enable_layerwise_casting(torch.float8_e4m3fn, compute_dtype=transformer.dtype)
+    elif precision == "nf4":
+        _four_bits(transformer)
+
+
+def _four_bits(transformer: WanTransformer3DModel) -> None:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModuleNotFoundError(
+            "base_precision 'nf4' needs bitsandbytes: pip install 'cinelib[accelerator]'"
+        )
+    from bitsandbytes.nn import Linear4bit
+
+    linear = [(n, m) for n, m in transformer.blocks.named_modules() if type(m) is torch.nn.Linear]
+    for name, layer in linear:
+        small = Linear4bit(
+            layer.in_features,
+            layer.out_features,
+            bias=layer.bias is not None,
+            compute_dtype=layer.weight.dtype,
+            quant_type="nf4",
+            device="meta",
+        )
+        device = layer.weight.device
+        small.load_state_dict(layer.state_dict(), assign=True)
+        transformer.blocks.set_submodule(name, small.requires_grad_(False).to(device))
+
+
+def stored_bytes(transformer: WanTransformer3DModel) -> int:
+    """Bytes of all weights as they are stored now, adapters included."""
+    return sum(parameter.numel() * parameter.element_size() for parameter in transformer.parameters())

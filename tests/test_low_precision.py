@@ -1,0 +1,108 @@
+"""A base in few bits: a fresh adapter is exactly nothing, it learns in fp32, and memory falls."""
+
+import dataclasses
+
+import pytest
+import tiny_training
+import torch
+from tiny_training import CARD, MODEL, RECIPE, quiet, same, weights
+
+from cinelib import examples, flow_matching, lora, low_precision, training, wan
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory):
+    base = tmp_path_factory.mktemp("bits")
+    return tiny_training.encode(base / "set", base / "cache")
+
+
+def base(precision=""):
+    pipe = wan.load_pipeline(MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))
+    low_precision.store(pipe.transformer, precision)
+    return pipe.transformer
+
+
+def stored(precision):
+    if precision == "nf4":
+        pytest.importorskip("bitsandbytes", reason="an optional package: pip install 'cinelib[accelerator]'")
+    return base(precision)
+
+
+@torch.no_grad()
+def loss(transformer, encoded):
+    batch = examples.read_batch(encoded[0][:1], 1)
+    noise = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(0))
+    return flow_matching.flow_matching_loss(transformer, batch, torch.tensor([0.6]), noise)
+
+
+def bits(transformer):
+    """The base's stored weights, as bytes: float8 has no comparison of its own."""
+    return {
+        name: value.detach().clone().view(torch.uint8)
+        for name, value in transformer.named_parameters()
+        if "lora_" not in name
+    }
+
+
+@pytest.mark.parametrize("precision", ["fp8", "nf4"])
+def test_a_base_in_few_bits_trains_an_fp32_adapter(encoded, tmp_path, precision):
+    transformer = stored(precision)
+    before = loss(transformer, encoded)
+    torch.testing.assert_close(before, loss(base(), encoded), rtol=0.05, atol=0)
+    lora.add(transformer, CARD)
+    assert torch.equal(loss(transformer, encoded), before)  # a fresh adapter changes nothing
+    start, frozen = weights(transformer), bits(transformer)
+    recipe = dataclasses.replace(RECIPE, max_train_steps=30, validation_every=30, caption_dropout=0.0)
+    one = encoded[0][:1]
+    history = training.train(transformer, one, one, encoded[1], recipe, tmp_path, log=quiet)
+    assert history.validation[-1]["loss"] < history.validation[0]["loss"]
+    assert all(value.dtype == torch.float32 for value in weights(transformer).values())
+    assert not same(start, weights(transformer)) and same(frozen, bits(transformer))
+
+
+@pytest.mark.parametrize("precision, share", [("fp8", 1 / 4), ("nf4", 1 / 8)])
+def test_the_linear_layers_of_the_blocks_take_their_share_of_the_bytes(precision, share):
+    def linear(transformer):
+        layers = [m for m in transformer.blocks.modules() if isinstance(m, torch.nn.Linear)]
+        return sum(m.weight.numel() * m.weight.element_size() for m in layers)
+
+    plain, small = base(), stored(precision)
+    assert linear(small) == pytest.approx(share * linear(plain), rel=0.01)
+    assert low_precision.stored_bytes(small) < low_precision.stored_bytes(plain)
+
+
+def test_a_fresh_adapter_is_drawn_in_fp32_whatever_the_base_is_stored_in():
+    plain, small = base(), base("fp8")
+    for transformer in (plain, small):
+        lora.add(transformer, CARD, seed=3)
+    assert same(weights(plain), weights(small))
+
+
+def test_only_with_checkpointing_is_no_weight_held_in_full_until_the_backward_pass(encoded):
+    def held(checkpointing):
+        transformer = base("fp8")
+        lora.add(transformer, CARD)
+        if checkpointing:
+            transformer.enable_gradient_checkpointing()
+        ffn = transformer.blocks[0].ffn.net[0].proj.weight.shape
+        shapes = []
+        batch = examples.read_batch(encoded[0][:1], 1)
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: shapes.append(x.shape) or x, lambda x: x):
+            flow_matching.flow_matching_loss(
+                transformer, batch, torch.tensor([0.6]), torch.zeros_like(batch.latents)
+            )
+        return sum(shape in (ffn, ffn[::-1]) for shape in shapes)
+
+    assert held(False) > 0 == held(True)
+
+
+def test_wrong_uses_are_refused(monkeypatch):
+    with pytest.raises(ValueError, match="known are '', 'fp8', 'nf4'"):
+        base("int3")
+    transformer = base()
+    lora.add(transformer, CARD)
+    with pytest.raises(ValueError, match="before the adapter"):
+        low_precision.store(transformer, "fp8")
+    monkeypatch.setattr(low_precision.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="needs bitsandbytes: pip install"):
+        base("nf4")
