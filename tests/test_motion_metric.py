@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from cinelib.backlot import render, sample_scene
-from cinelib.metrics.flow import camera_part, flow_between, normalised_luma
+from cinelib.metrics.camera import camera_homography, camera_part
+from cinelib.metrics.flow import coherent, flow_between, length, planes_of
 from cinelib.metrics.motion import MOVING, STILL, log_speed_distance, motion_retention, motion_score
 from cinelib.metrics.synthetic import Layer, synthetic_clip
 
@@ -52,12 +53,11 @@ def test_speed_of_a_pan_is_right_within_one_percent(speed):
 @pytest.mark.parametrize("name", SCENES)
 def test_mean_speed_agrees_with_the_exact_flow(name):
     clip, exact = synthetic_clip(SCENES[name], num_frames=9 if name in CAMERA else 4)
-    luma, _ = normalised_luma(clip)
-    measured = flow_between(luma, [(t, t + 1) for t in range(len(clip) - 1)])
-    length = np.linalg.norm(exact, axis=-1).mean()
-    # DIS draws a halo around an object, which counts for more the less of the picture moves.
-    tolerance = 0.01 if name in CAMERA else 0.08
-    assert np.linalg.norm(measured, axis=-1).mean() == pytest.approx(length, rel=tolerance)
+    measured, _ = flow_between(planes_of(clip), [(t, t + 1) for t in range(len(clip) - 1)])
+    speed = np.linalg.norm(exact, axis=-1).mean()
+    # What is left of the halo that DIS draws around an object.
+    tolerance = 0.01 if name in CAMERA else 0.04
+    assert np.linalg.norm(measured, axis=-1).mean() == pytest.approx(speed, rel=tolerance)
 
 
 @pytest.mark.parametrize("name", CAMERA)
@@ -79,22 +79,50 @@ def test_camera_share_agrees_with_the_exact_flow_within_five_points(name):
     assert motion_score(clip, 16).camera_share == pytest.approx(explained / (explained + left), abs=0.05)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("world", ["historical", "sci-fi"])
-def test_backlot_pans_agree_with_the_exact_flow(world):
-    # Figures that move close to a still camera carry a halo of flow, up to twice the true mean speed; under
-    # a camera move the halo is small against the rest.
-    clip = render(sample_scene(1_500_001, world=world, camera="pans right"), 6, 256, 448, fps=16)
-    luma, _ = normalised_luma(clip.frames)
-    flow = flow_between(luma, [(t, t + 1) for t in range(5)])
-    speed, exact = (np.linalg.norm(field, axis=-1) for field in (flow, clip.flow))
-    assert np.median(speed) == pytest.approx(np.median(exact), rel=0.05)
-    assert speed.mean() == pytest.approx(exact.mean(), rel=0.12)
-    parts = [camera_part(field) for field in clip.flow]
-    camera = sum(np.linalg.norm(fitted, axis=-1).sum() for _, fitted in parts)
-    left = sum(np.linalg.norm(measured - fitted, axis=-1).sum() for measured, fitted in parts)
-    share = motion_score(clip.frames, 16).camera_share
-    assert share == pytest.approx(camera / (camera + left), abs=0.12)
+# What was measured, rounded up. A pan is right within 5 %. Nothing can be measured where a figure covers and
+# uncovers the wall behind it, and flow there still adds 60 % to the little that moves before a still camera.
+BACKLOT = {
+    ("historical", "pans right", 2): (0.03, 0.05),
+    ("sci-fi", "pans right", 5): (0.06, 0.05),
+    ("historical", "dollies in", 4): (0.08, 0.08),
+    ("sci-fi", "dollies in", 7): (0.08, 0.05),
+    ("sci-fi", "static", 6): (0.65, 0.05),
+}
+
+
+@pytest.mark.parametrize(("world", "camera", "seed"), BACKLOT)
+def test_the_backlots_exact_flow_is_met_within_what_is_stated(world, camera, seed):
+    speed_bar, share_bar = BACKLOT[world, camera, seed]
+    clip = render(sample_scene(1_500_000 + seed, world=world, camera=camera), 3, 256, 448, fps=16)
+    forward, backward = flow_between(planes_of(clip.frames), [(0, 1), (1, 2)])
+    speed, exact = length(forward).mean(), length(clip.flow).mean()
+    assert speed == pytest.approx(exact, rel=speed_bar)
+    reliable = [mask & inside for mask, inside in map(coherent, forward, backward)]
+    found = share([camera_part(flow, mask) for flow, mask in zip(forward, reliable, strict=True)])
+    assert found == pytest.approx(share([camera_part(flow) for flow in clip.flow]), abs=share_bar)
+
+
+def share(parts):
+    camera = sum(length(fitted).sum() for _, fitted in parts)
+    left = sum(length(measured - fitted).sum() for measured, fitted in parts)
+    return camera / (camera + left)
+
+
+def test_the_camera_settles_flow_that_dis_spreads_over_a_still_wall():
+    clip, exact = synthetic_clip(SCENES["object"], num_frames=2, width=320)
+    planes = planes_of(clip)
+    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    alone = engine.calc(planes.normalised[0], planes.normalised[1], None)
+    (settled,), _ = flow_between(planes, [(0, 1)])
+    wall = length(exact[0]) == 0
+    assert length(settled)[wall].mean() < 0.7 * length(alone)[wall].mean()
+
+
+def test_noise_has_no_camera():
+    noise = RNG.integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
+    planes = planes_of(noise)
+    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    assert camera_homography(engine.calc(planes.normalised[0], planes.normalised[1], None)) is None
 
 
 def test_amplitude_follows_its_formula():
@@ -142,8 +170,8 @@ def test_what_does_not_move_changes_nothing_for_longer_clips(layer, change):
     [
         (32, 0.005, 0.005),
         (24, 0.005, 0.01),
-        (25, 0.01, 0.05),
-        pytest.param(30, 0.01, 0.03, marks=pytest.mark.slow),
+        (25, 0.01, 0.03),
+        pytest.param(30, 0.01, 0.01, marks=pytest.mark.slow),
         pytest.param(48, 0.005, 0.005, marks=pytest.mark.slow),
         pytest.param(60000 / 1001, 0.01, 0.03, marks=pytest.mark.slow),
     ],
@@ -168,9 +196,9 @@ def test_true_timestamps_replace_fps():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [jpeg, lambda clip: noisy(clip, 4)], ids=["jpeg q20", "grain"])
-def test_compression_and_grain_of_a_large_clip_change_little(damage):
-    large = resized(PAN, 720 / 256, cv2.INTER_CUBIC)
-    assert motion_score(damage(large), 16).score == pytest.approx(motion_score(large, 16).score, rel=0.03)
+def test_compression_and_grain_change_little(damage):
+    for clip in (PAN, resized(PAN, 720 / 256, cv2.INTER_CUBIC)):
+        assert motion_score(damage(clip), 16).score == pytest.approx(motion_score(clip, 16).score, rel=0.03)
 
 
 def test_a_still_scores_zero_with_and_without_noise():
@@ -227,7 +255,7 @@ def test_threads_and_repetition_change_nothing():
 
 def test_golden_values_for_the_pinned_opencv():
     motion = motion_score(ZOOM, 16)
-    golden = (0.578, 0.9814, 1.0, 0.0686)
+    golden = (0.5910, 0.9823, 1.0, 0.0689)
     found = (motion.amplitude, motion.smoothness, motion.coherence, motion.mean_speed)
     assert found == pytest.approx(golden, abs=2e-4), f"OpenCV {cv2.__version__}"
 

@@ -11,17 +11,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from cinelib.metrics.camera import camera_part, warp
 from cinelib.metrics.clip import as_clip
-from cinelib.metrics.flow import (
-    SHORT_SIDE,
-    camera_part,
-    coherent,
-    flow_between,
-    in_threads,
-    length,
-    normalised_luma,
-    warp,
-)
+from cinelib.metrics.flow import SHORT_SIDE, coherent, flow_between, in_threads, length, planes_of
 
 MOVING = 6 * 8 / SHORT_SIDE  # t1: VBench calls a clip moving above 6 px per 1/8 s at 256
 STILL = 0.05 * MOVING  # t0
@@ -66,10 +58,11 @@ def motion_score(frames: np.ndarray, fps: float | None, seconds: Sequence[float]
     """
     frames = as_clip(frames, minimum=3)
     times = _times(len(frames), fps, seconds)
-    luma, texture = normalised_luma(frames)
+    planes = planes_of(frames)
     slow, fast = _sampled(times, _AMPLITUDE_HZ), _sampled(times, _SMOOTHNESS_HZ)
-    flows = flow_between(luma, slow + fast + [(b, a) for a, b in slow + fast])
-    far, forward, far_back, backward = np.split(flows, np.cumsum([len(slow), len(fast), len(slow)]))
+    flows, returns = flow_between(planes, slow + fast)
+    far, far_back = flows[: len(slow)], returns[: len(slow)]
+    forward, backward = flows[len(slow) :], returns[len(slow) :]
     # Both directions, because a zoom in and the same zoom out show different pixels at the border.
     sizes = np.array(in_threads(_speeds, zip(far, far_back, strict=True)))
     top, mean = sizes.T / np.array([times[b] - times[a] for a, b in slow])
@@ -85,7 +78,7 @@ def motion_score(frames: np.ndarray, fps: float | None, seconds: Sequence[float]
         top_speed=float(top.mean()),
         mean_speed=float(mean.mean()),
         camera_share=_camera_share(forward, masks),
-        texture_share=texture,
+        texture_share=planes.texture,
         too_fast=bool(top.max() > FAST),
     )
 
@@ -117,6 +110,9 @@ def _times(count: int, fps: float | None, seconds: Sequence[float] | None) -> np
         times = np.asarray(seconds, float)
         if times.shape != (count,) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
             raise ValueError(f"seconds must hold {count} strictly increasing times, one a frame")
+        if float(np.median(np.diff(times))) > 1 / _AMPLITUDE_HZ + 1e-3:
+            rate = 1 / float(np.median(np.diff(times)))
+            raise ValueError(f"{rate:.3g} frames a second; amplitude needs at least {_AMPLITUDE_HZ:g}")
     if times[-1] - times[0] < 2 / _AMPLITUDE_HZ - 1e-6:
         raise ValueError(f"a clip must last at least {2 / _AMPLITUDE_HZ} s, got {times[-1] - times[0]:.3f} s")
     return times
