@@ -13,10 +13,12 @@ from rich.console import Console
 
 from cinelib import tables
 from cinelib.catalogue import advice
+from cinelib.forecast import command as forecast
 from cinelib.parameters import ParameterError
 from cinelib.profiles import PROFILES, profile_values
 from cinelib.runs.plan import Plan, PreflightError, check_name
 from cinelib.runs.workbook import Workbook, find_root
+from cinelib.scoring.command import score
 
 app = typer.Typer(
     help="Learn, run and review the fine-tuning of open video generators for cinema.",
@@ -200,6 +202,10 @@ def params(context: typer.Context, notebook: str, profile: Profile = "nano") -> 
         model = workbook.stages[find_stage(workbook, notebook)]
         values = resolve(model, profile, {}, workbook.profiles)
     _console().print(tables.of_parameters(values))
+
+
+app.command()(forecast.plan)
+app.command()(score)
 
 
 def _workbook(context: typer.Context) -> Workbook:

@@ -1,0 +1,119 @@
+"""Which metrics are asked for, and the networks that they need: by local folder or hub id, checked first."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from cinelib.footage.sources import Source
+from cinelib.metrics.clip_sim import ClipSimilarity
+from cinelib.metrics.extractors import I3D, Extractor, FrameFeatures
+from cinelib.metrics.perceptual import LPIPS, FeatureDistance
+from cinelib.metrics.style import Look, look
+from cinelib.metrics.video_features import VideoFeatures
+from cinelib.runs.files import Hashes, digest
+from cinelib.scoring.clips import Footage, ScoreError
+from cinelib.scoring.measures import (
+    ClipMeasure,
+    FeatureMeasure,
+    Measure,
+    MotionMeasure,
+    PerceptualMeasure,
+    StyleMeasure,
+    small_frames,
+)
+
+METRICS = ("motion", "style", "clip", "features", "perceptual")
+_NEED_REFERENCE = ("features", "perceptual")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to score and how. `metrics` empty means all that the inputs allow."""
+
+    path: Path
+    cache: Path
+    reference: Path | None = None
+    prompts: Path | None = None
+    metrics: tuple[str, ...] = ()
+    seconds: float = 10.0
+    window: float = 1.0
+    clip_model: str = ""
+    features: str = ""
+    i3d: str = ""
+    i3d_sha256: str = ""
+    alexnet: str = ""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.metrics if name not in METRICS]
+        if unknown:
+            raise ScoreError(f"unknown metrics {', '.join(unknown)}; known: {', '.join(METRICS)}")
+        lacking = [name for name in self.metrics if name in _NEED_REFERENCE and not self.reference]
+        if lacking:
+            raise ScoreError(f"{', '.join(lacking)} compare with real clips: give --reference DIR")
+        if bool(self.i3d) != bool(self.i3d_sha256):
+            raise ScoreError("--i3d and --i3d-sha256 go together: FVD is only computed with known weights")
+        if not self.window > 0 or not self.seconds >= self.window:
+            raise ScoreError(f"need 0 < window <= seconds, got {self.window:g} and {self.seconds:g}")
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The metrics asked for. Similarity between frames never goes without motion: a still has 1."""
+        if self.metrics:
+            wanted = set(self.metrics) | ({"motion"} if "clip" in self.metrics else set())
+        else:
+            wanted = {"motion", "style"} | ({"clip"} if self.clip_model else set())
+            wanted |= {"features"} if self.reference else set()
+        return tuple(name for name in METRICS if name in wanted)
+
+
+def measures_for(
+    request: Request, references: Sequence[Source], decode: Callable[[Source], Footage], hashes: Hashes
+) -> list[Measure]:
+    """The per-clip measures. Raises ScoreError for a network that is not here, with how to get it."""
+    contents = {source.file: hashes.file(source.path) for source in references}
+    found: list[Measure] = []
+    if "motion" in request.chosen:
+        found.append(MotionMeasure())
+    if "style" in request.chosen:
+
+        @cache
+        def film() -> Look:
+            return look(np.concatenate([small_frames(decode(source).frames) for source in references]))
+
+        identity = digest(sorted(contents.values())) if references else ""
+        found.append(StyleMeasure(film if references else None, identity))
+    if "clip" in request.chosen:
+        found.append(ClipMeasure(_network(ClipSimilarity, request.clip_model)))
+    if "perceptual" in request.chosen:
+        by_name = {source.file: source for source in references}
+
+        def partner(file: str) -> Footage | None:
+            return decode(by_name[file]) if file in by_name else None
+
+        distance = _network(LPIPS, request.alexnet) if request.alexnet else FeatureDistance()
+        found.append(PerceptualMeasure(distance, partner, contents))
+    return found
+
+
+def features_for(request: Request) -> FeatureMeasure | None:
+    """The extractor asked for: I3D by file and hash, a VideoMAE by folder or hub id, else the stand-in."""
+    if "features" not in request.chosen:
+        return None
+    extractor: Extractor
+    if request.i3d:
+        extractor = _network(I3D, request.i3d, request.i3d_sha256)
+    elif request.features:
+        extractor = _network(VideoFeatures, request.features)
+    else:
+        extractor = FrameFeatures()
+    return FeatureMeasure(extractor, request.window)
+
+
+def _network(kind: Callable, *arguments: str) -> object:
+    try:
+        return kind(*arguments)
+    except (OSError, ValueError) as error:
+        raise ScoreError(str(error)) from error
