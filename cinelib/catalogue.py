@@ -1,8 +1,8 @@
 """The published checkpoints that the workbook's `model` parameter may name, as data.
 
-Sizes, rates and shifts are those of each model's own release; `transformer` is the configuration that
-rebuilds it (a test does so on the meta device and finds the published parameter counts). A model that is
-not listed, such as a local folder, is taken as it is.
+Sizes, rates and shifts are those of each model's own release; `transformer`, `vae` and the encoders are
+the configurations that rebuild it (a test does so on the meta device and finds the published parameter
+counts). A model that is not listed, such as a local folder, is taken as it is.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,55 @@ _WAN_14B: dict[str, Any] = {
     "in_channels": 36,
     "out_channels": 16,
 }
+_UMT5_XXL: dict[str, Any] = {
+    "vocab_size": 256384,
+    "d_model": 4096,
+    "d_kv": 64,
+    "d_ff": 10240,
+    "num_layers": 24,
+    "num_heads": 64,
+    "feed_forward_proj": "gated-gelu",
+}
+_CLIP_VIT_H: dict[str, Any] = {
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 16,
+    "image_size": 224,
+    "patch_size": 14,
+}
+_VAE: dict[str, Any] = {
+    "base_dim": 96,
+    "z_dim": 16,
+    "dim_mult": [1, 2, 4, 4],
+    "num_res_blocks": 2,
+    "temperal_downsample": [False, True, True],
+    "scale_factor_spatial": 8,
+}
+_VAE_TI2V: dict[str, Any] = {
+    **_VAE,
+    "base_dim": 160,
+    "decoder_base_dim": 256,
+    "z_dim": 48,
+    "in_channels": 12,
+    "out_channels": 12,
+    "patch_size": 2,
+    "is_residual": True,
+    "scale_factor_spatial": 16,
+}
 
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """One checkpoint: what it does, the sampling its authors used, and what can be adapted here."""
+    """One checkpoint: what it does, the sampling its authors used, and what can be adapted here.
+
+    Attributes:
+        parameters: of one transformer; None where no published count was found.
+        experts: transformers, each for a range of noise levels of its own.
+        adaptable: whether stage 02 trains an adapter for it.
+        last_frame: whether it takes a last frame beside the first, as the stages from 03 on need.
+        multiple: what height and width must be multiples of.
+    """
 
     hub_id: str
     role: Role
@@ -45,13 +89,27 @@ class PublishedModel:
     num_frames: int
     fps: int
     parameters: int | None
-    """Parameters of one transformer; None where no published count was found."""
     flow_shift: float | None = None
     experts: int = 1
     adaptable: bool = False
-    """Whether stages 02 and 03 train and sample it today."""
+    last_frame: bool = True
+    multiple: int = 16
     transformer: Mapping[str, Any] = field(default_factory=dict)
+    vae: Mapping[str, Any] = field(default_factory=lambda: _VAE)
+    image_encoder: Mapping[str, Any] | None = None
     note: str = ""
+
+    @property
+    def configs(self) -> dict[str, Mapping[str, Any]]:
+        """Configuration of each part by its name in a diffusers folder; empty where none is known."""
+        if not self.transformer:
+            return {}
+        found = {"transformer": self.transformer, "vae": self.vae, "text_encoder": _UMT5_XXL}
+        if self.experts == 2:
+            found["transformer_2"] = self.transformer
+        if self.image_encoder is not None:
+            found["image_encoder"] = self.image_encoder
+        return found
 
 
 _MODELS = (
@@ -59,25 +117,28 @@ _MODELS = (
         "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers", "image-to-video", "WanImageToVideoPipeline",
         720, 1280, 81, 16, 16_394_878_784, flow_shift=5.0, adaptable=True,
         transformer={**_WAN_14B, "image_dim": 1280, "added_kv_proj_dim": 5120},
+        image_encoder=_CLIP_VIT_H,
     ),
     PublishedModel(
         "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers", "image-to-video", "WanImageToVideoPipeline",
         480, 832, 81, 16, 16_394_878_784, flow_shift=3.0, adaptable=True,
         transformer={**_WAN_14B, "image_dim": 1280, "added_kv_proj_dim": 5120},
+        image_encoder=_CLIP_VIT_H,
     ),
     PublishedModel(
         "Wan-AI/Wan2.2-I2V-A14B-Diffusers", "image-to-video", "WanImageToVideoPipeline",
-        720, 1280, 81, 16, 14_288_901_184, flow_shift=5.0, experts=2, transformer=_WAN_14B,
+        720, 1280, 81, 16, 14_288_901_184, flow_shift=5.0, experts=2, adaptable=True, transformer=_WAN_14B,
         note="two experts, one per noise range; no CLIP image tokens",
     ),
     PublishedModel(
         "Wan-AI/Wan2.2-TI2V-5B-Diffusers", "image-to-video", "WanImageToVideoPipeline",
-        704, 1280, 121, 24, 4_999_787_712, flow_shift=5.0,
+        704, 1280, 121, 24, 4_999_787_712, flow_shift=5.0, adaptable=True, last_frame=False, multiple=32,
         transformer={
             **_WAN, "num_attention_heads": 24, "num_layers": 30, "ffn_dim": 14336,
             "in_channels": 48, "out_channels": 48,
         },
-        note="its own VAE (48 channels, 16x space)",
+        vae=_VAE_TI2V,
+        note="the first frame in place of noise; its own VAE (48 channels, 16x space)",
     ),
     PublishedModel(
         "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "text-to-video", "WanPipeline",
@@ -104,14 +165,22 @@ CATALOGUE: dict[str, PublishedModel] = {model.hub_id: model for model in _MODELS
 def refusal(parameters: StageParameters) -> str | None:
     """Why the stage cannot run the published model that its parameters name, or None when it can."""
     published = CATALOGUE.get(getattr(parameters, "model", ""))
-    if published is None or published.adaptable:
+    if published is None:
         return None
-    able = ", ".join(model.hub_id for model in _MODELS if model.adaptable)
-    what = f"{published.role}, {published.note}" if published.note else published.role
-    return (
-        f"stage {parameters.stage}: model {published.hub_id} ({what}) cannot be adapted by these stages yet; "
-        f"use {able}"
-    )
+    where = f"stage {parameters.stage}: model {published.hub_id}"
+    if not published.adaptable:
+        what = f"{published.role}, {published.note}" if published.note else published.role
+        able = ", ".join(model.hub_id for model in _MODELS if model.adaptable)
+        return f"{where} ({what}) cannot be adapted by these stages; use {able}"
+    if not published.last_frame and parameters.stage not in {"01_data_preparation", "02_style_stage"}:
+        able = ", ".join(model.hub_id for model in _MODELS if model.adaptable and model.last_frame)
+        return f"{where} takes no last frame, which this stage gives it; use {able}"
+    sizes = {name: getattr(parameters, name, 0) for name in ("height", "width")}
+    for name, value in sizes.items():
+        if value % published.multiple:
+            near = max(1, round(value / published.multiple)) * published.multiple
+            return f"{where} needs {name} in multiples of {published.multiple}; {value} is not, {near} is"
+    return None
 
 
 def advice(parameters: StageParameters) -> list[str]:
@@ -125,14 +194,3 @@ def advice(parameters: StageParameters) -> list[str]:
         if None not in (released, given) and given != released:
             sentences.append(f"{name} is {given}; {published.hub_id} was released for {released}")
     return sentences
-
-
-def attn2_lora_parameters(model: PublishedModel, rank: int) -> int:
-    """Trainable parameters of a rank-r LoRA on every `attn2` projection of one transformer.
-
-    Each adapted d x d projection adds A (r x d) and B (d x r): 2 d r; I2V's add_k_proj and add_v_proj make
-    it six projections a layer instead of four.
-    """
-    width = model.transformer["num_attention_heads"] * model.transformer["attention_head_dim"]
-    projections = 6 if model.transformer.get("added_kv_proj_dim") else 4
-    return model.transformer["num_layers"] * projections * 2 * width * rank

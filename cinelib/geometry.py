@@ -12,30 +12,25 @@ from typing import Any
 
 from cinelib.catalogue import CATALOGUE
 
-# The other parts of Wan2.1 I2V-14B (480P and 720P have the same), for machines without its files.
 WAN_14B_ID = "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers"
-WAN_14B: dict[str, Mapping[str, Any]] = {
-    "transformer": CATALOGUE[WAN_14B_ID].transformer,
-    "vae": {"z_dim": 16, "dim_mult": [1, 2, 4, 4], "temperal_downsample": [False, True, True]},
-    "image_encoder": {"image_size": 224, "patch_size": 14},
-}
-_PUBLISHED = {WAN_14B_ID: WAN_14B, WAN_14B_ID.replace("720P", "480P"): WAN_14B}
+WAN_14B = CATALOGUE[WAN_14B_ID].configs
+_PARTS = ("transformer", "transformer_2", "vae", "text_encoder", "image_encoder")
 
 
 def read_configs(model: str) -> dict[str, Mapping[str, Any]]:
-    """Configs of a diffusers folder's transformer, VAE and image encoder, or of a known published id.
+    """Configs of the parts of a diffusers folder, or of a known published id.
 
     Raises:
-        FileNotFoundError: neither a folder with these configs nor a known id.
+        FileNotFoundError: neither a folder with a transformer and a VAE nor a known id.
     """
-    folder = Path(model)
-    files = {name: folder / name / "config.json" for name in WAN_14B}
-    if all(path.is_file() for path in files.values()):
-        return {name: json.loads(path.read_text("utf-8")) for name, path in files.items()}
-    if model in _PUBLISHED:
-        return _PUBLISHED[model]
-    lacking = [str(path) for path in files.values() if not path.is_file()]
-    raise FileNotFoundError(f"model {model!r}: no {', '.join(lacking)}; known ids: {', '.join(_PUBLISHED)}")
+    files = {name: Path(model) / name / "config.json" for name in _PARTS}
+    if files["transformer"].is_file() and files["vae"].is_file():
+        return {name: json.loads(path.read_text("utf-8")) for name, path in files.items() if path.is_file()}
+    if model in CATALOGUE and CATALOGUE[model].configs:
+        return CATALOGUE[model].configs
+    lacking = [str(files[name]) for name in ("transformer", "vae") if not files[name].is_file()]
+    known = ", ".join(name for name, published in CATALOGUE.items() if published.configs)
+    raise FileNotFoundError(f"model {model!r}: no {', '.join(lacking)}; known ids: {known}")
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,8 @@ class Geometry:
     def compression(self) -> tuple[int, int]:
         """Factors of the VAE in time and in each direction of space."""
         vae = self.configs["vae"]
-        return 2 ** sum(vae["temperal_downsample"]), 2 ** (len(vae["dim_mult"]) - 1)
+        space = 2 ** (len(vae["dim_mult"]) - 1) * (vae.get("patch_size") or 1)
+        return 2 ** sum(vae["temperal_downsample"]), space
 
     @property
     def pixels(self) -> tuple[int, int, int, int]:
@@ -91,7 +87,9 @@ class Geometry:
 
     @property
     def image_tokens(self) -> int:
-        """Tokens of one CLIP-encoded image: its patches and the class token."""
+        """Tokens of one CLIP-encoded image: its patches and the class token; 0 without an encoder."""
+        if "image_encoder" not in self.configs:
+            return 0
         clip = self.configs["image_encoder"]
         return (clip["image_size"] // clip["patch_size"]) ** 2 + 1
 

@@ -1,0 +1,164 @@
+"""What a style stage with given parameters will take, whether it fits a GPU, and the nearest that does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+
+from cinelib.catalogue import CATALOGUE
+from cinelib.forecast import memory, operations, parts, step, storage
+from cinelib.forecast.hardware import RESERVED, Gpu
+from cinelib.geometry import Geometry, read_configs
+from cinelib.parameters import StyleStage
+
+_GIB = 2**30
+CAPTION_TOKENS = 96  # of a caption; an assumption, padding is not stored
+_ENCODER_BYTES = {"text_encoder": 2, "vae": 4, "image_encoder": 4}  # a weight, as `wan.load_pipeline` loads
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The cost of notebook 02's training with `params`, `clips` clips prepared."""
+
+    params: StyleStage
+    clips: int
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Of one clip. Raises FileNotFoundError for an unknown model."""
+        params = self.params
+        return Geometry(read_configs(params.model), params.height, params.width, params.num_frames)
+
+    @cached_property
+    def last_frame(self) -> bool:
+        """Whether the condition as filmed shows the last frame too."""
+        config = self.geometry.configs["transformer"]
+        return config["in_channels"] != self.geometry.configs["vae"]["z_dim"]
+
+    @cached_property
+    def step(self) -> step.Step:
+        """One pass, with the longest context that training draws."""
+        params = self.params
+        return step.make(
+            self.geometry,
+            params.rank,
+            params.targets,
+            clips=params.train_batch_size,
+            half=params.precision == "bf16",
+            checkpointing=params.gradient_checkpointing,
+            images=2 if params.as_filmed and self.last_frame else 1,
+        )
+
+    @cached_property
+    def parameters(self) -> dict[str, int]:
+        """Weights of each part of the model, exact."""
+        return {part: parts.count(part, config) for part, config in self.geometry.configs.items()}
+
+    @cached_property
+    def adapter(self) -> int:
+        """Weights of one adapter, exact; a model of two experts gets two."""
+        layers = parts.adapted_layers(self.geometry.configs["transformer"], self.params.targets)
+        return self.params.rank * sum(inputs + outputs for inputs, outputs in layers.values())
+
+    @cached_property
+    def storage(self) -> storage.Storage:
+        """Bytes on disk."""
+        return storage.of_training(
+            self.geometry,
+            self.clips,
+            self.params.conditioning_variants,
+            CAPTION_TOKENS,
+            self.adapter,
+            last_frame=self.last_frame,
+        )
+
+    @cached_property
+    def memory(self) -> memory.Memory:
+        """Of each process at the peak of a step; one expert is trained at a time."""
+        params, config = self.params, self.geometry.configs["transformer"]
+        own = 2 if params.precision == "bf16" else 4
+        base = memory.base_bytes(
+            self.parameters["transformer"],
+            _linear_weights(config),
+            params.base_precision,
+            own,
+            casts_kept=not params.gradient_checkpointing,
+        )
+        adapter = memory.adapter_bytes(self.adapter, params.ema_decay > 0)
+        if params.launch == "fsdp2":  # a share of all, and two blocks gathered: this one and the next
+            base = base / params.processes + 2 * own * _linear_weights(config) / config["num_layers"]
+            adapter /= params.processes
+        return memory.Memory(base, adapter, memory.saved_bytes(self.step), memory.passing_bytes(self.step))
+
+    @cached_property
+    def encoding_bytes(self) -> float:
+        """Weights of the encoders while the cache is filled; their activations are not reckoned."""
+        return sum(_ENCODER_BYTES.get(part, 0) * count for part, count in self.parameters.items())
+
+    @cached_property
+    def operations(self) -> float:
+        """Floating-point operations of one optimiser step of one process."""
+        return self.params.gradient_accumulation_steps * operations.of_step(self.step).total
+
+    def seconds(self, gpu: Gpu) -> float:
+        """One optimiser step: arithmetic, or under FSDP the gathering of weights where that takes longer."""
+        arithmetic = self.operations / (gpu.share * gpu.peak * 1e12)
+        if self.params.launch != "fsdp2":
+            return arithmetic
+        shared = 1 - 1 / self.params.processes
+        gathered = 2 * 2 * self.parameters["transformer"] * shared / (gpu.link * 1e9)
+        return max(arithmetic, gathered * self.params.gradient_accumulation_steps)
+
+    def fits(self, gpu: Gpu) -> bool:
+        """Whether the peak of a step lies below what the GPU has for it."""
+        return self.memory.total <= (gpu.memory - RESERVED) * _GIB
+
+    def with_changes(self, **changes: object) -> "Outlook":
+        """The same training with other parameters."""
+        return replace(self, params=self.params.model_copy(update=changes))
+
+    def nearest(self, gpu: Gpu) -> tuple["Outlook", dict[str, object]] | None:
+        """The setting that fits and changes least, with its changes; None where none was found.
+
+        First what leaves the result as it is (recomputing, accumulating instead of batching), then what
+        rounds the base, then more processes, then shorter and smaller clips.
+        """
+        for changes in self._changes():
+            found = self.with_changes(**changes)
+            if found.fits(gpu):
+                return found, changes
+        return None
+
+    def _changes(self) -> Iterator[dict[str, object]]:
+        params = self.params
+        clips = params.train_batch_size
+        batches = [{}]
+        if clips > 1:
+            accumulated = clips * params.gradient_accumulation_steps
+            batches.append({"train_batch_size": 1, "gradient_accumulation_steps": accumulated})
+        recomputed = [{}] if params.gradient_checkpointing else [{}, {"gradient_checkpointing": True}]
+        stored = [{}] + [{"base_precision": name} for name in memory.STORED if not params.base_precision]
+        shared = [{}]
+        if params.processes == 1:
+            shared += [{"processes": n, "launch": "fsdp2"} for n in (2, 4, 8)]
+        shorter = [{}] + [{"num_frames": n} for n in range(params.num_frames - 4, 4, -4)]
+        smaller = [{}] + [{"height": h, "width": w} for h, w in self._sizes()]
+        for size, frames, processes, base, again, batch in product(
+            smaller, shorter, shared, stored, recomputed, batches
+        ):
+            if not (base and processes):  # a rounded base cannot be sharded
+                yield {**batch, **again, **base, **processes, **frames, **size}
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Released sizes below this one."""
+        area = self.params.height * self.params.width
+        published = CATALOGUE.get(self.params.model)
+        multiple = published.multiple if published else 16
+        known = {(480, 832), *((model.height, model.width) for model in CATALOGUE.values())}
+        sizes = {size for size in known if not (size[0] % multiple or size[1] % multiple)}
+        return sorted((size for size in sizes if size[0] * size[1] < area), key=lambda s: -s[0] * s[1])
+
+
+def _linear_weights(config: dict) -> int:
+    """Weights of the blocks' linear layers: what a low-precision base stores in fewer bits."""
+    return sum(inputs * outputs for inputs, outputs in parts.block_layers(config).values())

@@ -1,0 +1,58 @@
+"""Bytes on disk: the cache of latents and embeddings, the adapter's files, its checkpoints."""
+
+from dataclasses import dataclass
+
+from cinelib.geometry import Geometry
+
+HEADER = 400  # of one entry: the tensors' names and shapes, and what it was made from
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Bytes by kind; every number in the cache is an fp32."""
+
+    latents: int
+    conditions: int
+    text: int
+    adapter_file: int
+    checkpoints: int
+
+    @property
+    def cache(self) -> int:
+        """Of the folder of cached latents, conditions and prompts."""
+        return self.latents + self.conditions + self.text
+
+
+def of_training(
+    geometry: Geometry,
+    clips: int,
+    variants: int,
+    caption_tokens: int,
+    adapter: int,
+    scrambled: bool = True,
+    last_frame: bool = True,
+) -> Storage:
+    """What `clips` clips of full length leave behind.
+
+    Args:
+        variants: re-graded first frames of each clip; one condition more shows the ends as filmed.
+        caption_tokens: of one caption; padding is not stored.
+        adapter: its parameters.
+        scrambled: whether the negative control's clips are encoded too: latents and one condition each.
+        last_frame: whether the condition as filmed shows both ends.
+    """
+    channels, frames, height, width = geometry.latents
+    config = geometry.configs["transformer"]
+    in_place = config["in_channels"] == channels
+    volume = frames * height * width
+    condition = 4 * (channels * height * width if in_place else (config["in_channels"] - channels) * volume)
+    image = 4 * geometry.image_tokens * (config.get("image_dim") or 0)
+    filmed = condition + (2 if last_frame else 1) * image + HEADER
+    sets = 2 if scrambled else 1
+    return Storage(
+        latents=sets * clips * (4 * channels * volume + HEADER),
+        conditions=clips * (sets * filmed + variants * (condition + image + HEADER)),
+        text=(clips + 1) * (4 * caption_tokens * config["text_dim"] + HEADER),
+        adapter_file=4 * adapter,
+        checkpoints=2 * 16 * adapter,  # two are kept: weights, two moments, the best weights so far
+    )
