@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
-from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, InitProcessGroupKwargs
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map
@@ -17,14 +16,12 @@ from cinelib.flow_matching import Recipe
 
 def accelerator(recipe: Recipe, device: torch.device) -> Accelerator:
     """The accelerator for a recipe, under whatever `accelerate launch` started this process with."""
-    # Accelerate keeps its precision for the life of the process; a notebook trains more than once.
-    AcceleratorState._reset_state()
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
     on_cpu = device.type == "cpu"
     # With cpu=True accelerate leaves DeepSpeed out; without a backend named each CPU process works alone.
     gloo = [InitProcessGroupKwargs(backend="gloo")] if on_cpu and deepspeed else None
     found = Accelerator(
-        mixed_precision="bf16" if recipe.precision == "bf16" else "no",
+        mixed_precision="no",  # the loop's own autocast does it: told of bf16, DeepSpeed rounds the adapter
         gradient_accumulation_steps=recipe.gradient_accumulation_steps,
         cpu=on_cpu and not deepspeed,
         kwargs_handlers=gloo,

@@ -35,9 +35,7 @@ def store(transformer: WanTransformer3DModel, precision: str) -> None:
 
 def _four_bits(transformer: WanTransformer3DModel) -> None:
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModuleNotFoundError(
-            "base_precision 'nf4' needs bitsandbytes: pip install 'cinelib[accelerator]'"
-        )
+        raise ModuleNotFoundError("base_precision 'nf4' needs bitsandbytes: pip install -e '.[accelerator]'")
     from bitsandbytes.nn import Linear4bit
 
     linear = [(n, m) for n, m in transformer.blocks.named_modules() if type(m) is torch.nn.Linear]

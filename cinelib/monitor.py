@@ -43,9 +43,12 @@ class Monitor:
 
     def settings(self) -> dict[str, Any]:
         """What a continued training must have in common, beside its recipe and examples."""
-        if self.samples is None:
-            return {"samples": None}
-        return {"samples": [self.samples.every, self.samples.num_inference_steps, self.samples.distance.name]}
+        if "samples" not in self.plateaus:
+            return {}
+        chosen = self.samples.settings
+        return {
+            "samples": [chosen.every, chosen.clips, chosen.num_inference_steps, self.samples.distance.name]
+        }
 
     def open_board(self, folder: Path, history: History) -> None:
         """Start TensorBoard's files with all that is known already."""
@@ -62,7 +65,7 @@ class Monitor:
         """The gauges that are due at this step; sets `history.stopped`."""
         last = history.step == self.recipe.max_train_steps
         held_out = self.validation and (last or history.step % self.recipe.validation_every == 0)
-        samples = self.samples and (last or history.step % self.samples.every == 0)
+        samples = self.samples and (last or history.step % self.samples.settings.every == 0)
         if not (held_out or samples):
             return
         with state.averaged():

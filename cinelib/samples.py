@@ -6,7 +6,7 @@ own movement is measured beside the distance: 1 moves as the film does, 0 stands
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,35 +43,46 @@ def sample_latents(
     return torch.cat([batch.condition[:, :, :given], latents[:, :, given:]], dim=2) if given else latents
 
 
-def perceptual(alexnet: str, device: str) -> Perceptual:
-    """LPIPS where AlexNet's weights are at `alexnet`, else (empty) its stand-in under its own name."""
-    return LPIPS(alexnet, device) if alexnet else FeatureDistance(device)
-
-
 def movement(frames: np.ndarray, distance: Perceptual) -> float:
     """Mean distance between neighbouring frames of (T, H, W, 3); 0 for a clip that stands still."""
     return float(distance(frames[1:], frames[:-1]).mean())
 
 
-@dataclass
-class Samples:
-    """How the sample clips of a training are made and measured.
+@dataclass(frozen=True)
+class SampleClips:
+    """Settings of the sample clips of a training.
 
     Attributes:
-        examples: held-out clips; each sample starts from the last re-graded first frame of one of them.
-        distance: LPIPS, or its stand-in; its name says which.
-        every: optimiser steps between two sets of samples.
         folder: where the clips are written, as `step-00000000-0.mp4`.
+        clips: how many held-out clips are sampled, each from its last re-graded first frame.
+        every: optimiser steps between two sets of samples.
+        alexnet: path of AlexNet's weights for LPIPS, "" for its stand-in under its own name.
     """
 
+    folder: Path
+    fps: int
+    clips: int = 1
+    every: int = 50
+    num_inference_steps: int = 12
+    alexnet: str = ""
+
+    def start(self, pipe: wan.FirstLastPipeline, validation: Sequence[Example]) -> "Samples":
+        """Ready to draw, with the VAE and the sampler of `pipe`; its transformer is not touched."""
+        device = str(pipe.vae.device)
+        distance = LPIPS(self.alexnet, device) if self.alexnet else FeatureDistance(device)
+        return Samples(self, pipe.vae, pipe.scheduler, validation[: self.clips], distance)
+
+
+@dataclass
+class Samples:
+    """Draws the sample clips of a training and measures them."""
+
+    settings: SampleClips
     vae: AutoencoderKLWan
     scheduler: SchedulerMixin
     examples: Sequence[Example]
     distance: Perceptual
-    folder: Path
-    fps: int
-    every: int = 50
-    num_inference_steps: int = 12
+    film: list[np.ndarray] = field(default_factory=list, init=False)
 
     def draw(self, transformer: WanTransformer3DModel, precision: str = "fp32") -> list[torch.Tensor]:
         """The latents (1, 16, t, h, w) of one clip an example, under the weights of this moment."""
@@ -80,19 +91,20 @@ class Samples:
         for seed, example in enumerate(self.examples):
             batch = read_batch([example], len(example.conditions) - 1).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                found.append(
-                    sample_latents(transformer, self.scheduler, batch, self.num_inference_steps, seed)
-                )
+                steps = self.settings.num_inference_steps
+                found.append(sample_latents(transformer, self.scheduler, batch, steps, seed))
         return found
 
     def measure(self, drawn: Sequence[torch.Tensor], step: int) -> tuple[dict[str, float], np.ndarray]:
         """`distance` to the film's clips and `movement` against theirs, means over clips; all last frames."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.film:  # the same every time
+            latents = [read_batch([example], 0).latents for example in self.examples]
+            self.film = [wan.to_frames(wan.decode_video(self.vae, x)) for x in latents]
         rows, last = [], []
-        for number, (latents, example) in enumerate(zip(drawn, self.examples, strict=True)):
-            film = read_batch([example], 0).latents
-            clip, reference = (wan.to_frames(wan.decode_video(self.vae, x)) for x in (latents, film))
-            write_video(self.folder / f"step-{step:08d}-{number}.mp4", clip, self.fps)
+        for number, (latents, reference) in enumerate(zip(drawn, self.film, strict=True)):
+            clip = wan.to_frames(wan.decode_video(self.vae, latents))
+            path = self.settings.folder / f"step-{step:08d}-{number}.mp4"
+            write_video(path, clip, self.settings.fps)
             own = movement(clip, self.distance) / max(movement(reference, self.distance), 1e-9)
             rows.append((float(self.distance(clip, reference).mean()), own))
             last.append(clip[-1])

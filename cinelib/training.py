@@ -78,7 +78,6 @@ def train(
         loop.run(progress or (lambda step, total: None))
         loop.state.ship(monitor.best() if loop.history.stopped else None)
     finally:
-        loop.state.release()
         monitor.close()
     return loop.history
 
@@ -164,7 +163,7 @@ class _Loop:
             place = place * accelerator.num_processes + accelerator.process_index
             batch, sigma, noise = read_samples(recipe, place, self.examples, self.null_prompt)
             with accelerator.accumulate(self.state.transformer):
-                with accelerator.autocast():
+                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
                     model = self.state.transformer
                     losses = self.loss(model, batch.to(device), sigma.to(device), noise.to(device))
                 accelerator.backward(losses.mean())

@@ -69,10 +69,6 @@ class TrainingState:
         elif self.average is not None:
             self.average.copy_to(self.weights.values())
 
-    def release(self) -> None:
-        """Take accelerate's precision wrapper off the model."""
-        self.accelerator.unwrap_model(self.transformer, keep_fp32_wrapper=False)
-
     def save(self, folder: Path, step: int) -> dict[str, Any]:
         """Everything as full tensors; DeepSpeed writes its share of the optimiser into `folder` itself."""
         by_deepspeed = engines.sharded_by_deepspeed(self.accelerator)

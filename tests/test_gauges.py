@@ -13,7 +13,6 @@ from tiny_training import MODEL, RECIPE, fit, fresh_transformer, quiet, same, we
 
 from cinelib import examples, flow_matching, lora, samples, training, wan
 from cinelib.gauges import Board, Plateau
-from cinelib.metrics.perceptual import FeatureDistance
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +44,10 @@ class Growing:
         return np.full(len(frames), float(self.calls))
 
 
-def clips(pipe, encoded, folder, distance, every=2):
-    return samples.Samples(
-        pipe.vae, pipe.scheduler, encoded[0][:1], distance, folder, fps=16, every=every, num_inference_steps=2
-    )
+def clips(pipe, encoded, folder, distance=None):
+    found = samples.SampleClips(folder, fps=16, every=2, num_inference_steps=2).start(pipe, encoded[0])
+    found.distance = distance or found.distance
+    return found
 
 
 # --- moving average --------------------------------------------------------------------------------
@@ -139,8 +138,9 @@ def test_samples_are_what_the_pipeline_samples_without_guidance(pipe, encoded):
 
 
 def test_the_same_weights_give_the_same_samples_and_stillness_has_no_movement(pipe, encoded, tmp_path):
-    found = clips(pipe, encoded, tmp_path, FeatureDistance())
+    found = clips(pipe, encoded, tmp_path)
     a, b = (found.draw(pipe.transformer) for _ in range(2))
+    assert len(a) == 1 and found.distance.name == "PD[effnet-lite0]"
     assert torch.equal(a[0], b[0]) and a[0].shape == (1, 16, 3, 4, 6)
     film = examples.read_batch(encoded[0][:1], 0).latents
     row, last = found.measure([film], step=0)

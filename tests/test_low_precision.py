@@ -24,7 +24,7 @@ def base(precision=""):
 
 def stored(precision):
     if precision == "nf4":
-        pytest.importorskip("bitsandbytes", reason="an optional package: pip install 'cinelib[accelerator]'")
+        pytest.importorskip("bitsandbytes", reason="an optional package: pip install -e '.[accelerator]'")
     return base(precision)
 
 

@@ -1,0 +1,157 @@
+"""Training in several processes through `accelerate launch`, from cached examples.
+
+`train` starts the processes with one of the configurations beside this file, hands on what the first of
+them logs, and gives back the curves and the weights. Each process loads the model and reads the cache.
+
+On a CPU, ddp and deepspeed_zero2 run over gloo. fsdp2 does not: accelerate 1.15 puts its FSDP plugin to use
+for accelerators only and falls back to DDP without a word, so it is refused. Torch's `fully_shard` itself
+runs there, and a test trains this loop with it, the plugin put in by hand.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import TypeAdapter
+from safetensors.torch import load_file
+
+from cinelib import wan
+from cinelib.examples import Example
+from cinelib.flow_matching import Recipe
+from cinelib.gauges import History
+from cinelib.lora import AdapterCard
+from cinelib.samples import SampleClips
+from cinelib.training import TrainingDiverged
+
+Engine = Literal["single", "ddp", "fsdp2", "deepspeed_zero2"]
+
+ON_CPU = {
+    "fsdp2": "accelerate turns FSDP on for accelerators only and would train with DDP instead",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs: names of weights and cache entries, no tensors.
+
+    Attributes:
+        dtype: of the base model, e.g. "bfloat16"; "" for what suits the device.
+        folder: of checkpoints; the job continues from the newest good one.
+    """
+
+    model: str
+    card: AdapterCard
+    recipe: Recipe
+    examples: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    null_prompt: Path
+    folder: Path
+    component: str = "transformer"
+    adapter: str = "style"
+    dtype: str = ""
+    base_precision: str = ""
+    samples: SampleClips | None = None
+    board: Path | None = None
+
+
+JOB = TypeAdapter(Job)
+HISTORY = TypeAdapter(History)
+
+
+class LaunchError(RuntimeError):
+    """A process failed; the message ends with what it printed last."""
+
+
+def config(engine: Engine) -> Path:
+    """The configuration file of an engine, as `accelerate launch --config_file` reads it."""
+    return Path(__file__).with_name(f"{engine}.yaml")
+
+
+def check(job: Job, processes: int, engine: Engine, device: torch.device | None = None) -> None:
+    """Refuse what this machine or an engine cannot run.
+
+    Raises:
+        ValueError: naming what is wrong and what would be right.
+        ModuleNotFoundError: DeepSpeed is not installed.
+    """
+    kind = (device or wan.default_device()).type
+    devices = (os.cpu_count() or 1) if kind == "cpu" else torch.accelerator.device_count()
+    if not 1 <= processes <= devices:
+        what = "CPU cores" if kind == "cpu" else f"{kind} devices"
+        raise ValueError(f"processes is {processes}, this machine has {devices} {what}")
+    if (engine == "single") != (processes == 1):
+        right = "launch single is one process; ddp, fsdp2 and deepspeed_zero2 are for two or more"
+        raise ValueError(f"launch {engine} with processes {processes}: {right}")
+    if kind == "cpu" and engine in ON_CPU:
+        raise ValueError(f"launch {engine} does not run on a CPU: {ON_CPU[engine]}; use ddp")
+    if engine == "deepspeed_zero2" and importlib.util.find_spec("deepspeed") is None:
+        raise ModuleNotFoundError("launch deepspeed_zero2 needs DeepSpeed: pip install -e '.[accelerator]'")
+    if job.base_precision and engine == "fsdp2":
+        raise ValueError(
+            f"base_precision {job.base_precision!r} and launch fsdp2 both divide the base: "
+            "leave base_precision empty, or use ddp"
+        )
+
+
+def train(
+    job: Job, processes: int, engine: Engine, log: Callable[[str], None] = print
+) -> tuple[History, dict[str, torch.Tensor]]:
+    """Run the job in `processes` processes: its curves, and the weights to be shipped by parameter name.
+
+    Raises:
+        ValueError, ModuleNotFoundError: as `check`.
+        TrainingDiverged: as `training.train`.
+        LaunchError: anything else that ended a process.
+    """
+    check(job, processes, engine)
+    with tempfile.TemporaryDirectory(prefix="cinelib-launch-") as folder:
+        path = Path(folder) / "job.json"
+        path.write_bytes(JOB.dump_json(job))
+        with _started(path, processes, engine) as process:
+            for line in process.stdout:
+                log(line.rstrip("\n"))
+        if process.returncode:
+            raise _failure(Path(folder), processes)
+        history = HISTORY.validate_json((Path(folder) / "history.json").read_bytes())
+        return history, load_file(Path(folder) / "weights.safetensors")
+
+
+@contextmanager
+def _started(path: Path, processes: int, engine: Engine) -> Iterator[subprocess.Popen]:
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config(engine))]
+    launcher += ["--num_processes", str(processes), "--main_process_port", "0"]
+    environment = {"TOKENIZERS_PARALLELISM": "false", **os.environ}
+    if wan.default_device().type == "cpu":
+        share = str(max(1, torch.get_num_threads() // processes))
+        environment |= {"OMP_NUM_THREADS": share, "DS_ACCELERATOR": "cpu"}
+    with (path.parent / "errors.txt").open("w") as errors:
+        process = subprocess.Popen(
+            [*launcher, "-m", "cinelib.launch", str(path)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        try:
+            yield process
+            process.wait()
+        finally:  # interrupted: the launcher takes its processes with it
+            process.terminate()
+            process.wait()
+
+
+def _failure(folder: Path, processes: int) -> Exception:
+    diverged = folder / "diverged.txt"
+    if diverged.exists():
+        return TrainingDiverged(diverged.read_text("utf-8"))
+    reasons = sorted(folder.glob("failed-*.txt"))
+    tail = reasons[0] if reasons else folder / "errors.txt"
+    return LaunchError(f"training in {processes} processes failed: {tail.read_text('utf-8')[-3000:].strip()}")
