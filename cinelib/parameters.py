@@ -165,12 +165,26 @@ class StyleStage(_VideoShape):
         0.25, ge=0, le=1, description="share of samples that see first and last frame as filmed"
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="autocast precision")
+    base_precision: Literal["", "fp8", "nf4"] = Field(
+        "", description="what the frozen base is stored in, empty for its own precision"
+    )
     gradient_checkpointing: bool = Field(False, description="recompute activations to save memory")
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="of the moving average that is shipped, 0 for none")
+    processes: int = Field(1, ge=1, le=64, description="processes that train together")
+    launch: Literal["single", "ddp", "fsdp2", "deepspeed_zero2"] = Field(
+        "single", description="how processes share the work"
+    )
     validation_clips: int = Field(4, ge=1, le=1000, description="clips held out of training")
     validation_every: int = Field(20, ge=1, description="steps between two held-out losses")
     patience: int = Field(
-        0, ge=0, description="held-out losses without a new best before stopping, 0 for never"
+        0, ge=0, description="measurements of a gauge without a new best before stopping, 0 for never"
     )
+    early_stopping: Literal["loss", "perceptual", "either"] = Field(
+        "loss", description="gauge that patience applies to, held-out loss or distance of sample clips"
+    )
+    sample_every: int = Field(50, ge=0, description="steps between two sets of sample clips, 0 for none")
+    sample_clips: int = Field(1, ge=1, le=100, description="held-out clips that sample clips start from")
+    alexnet: str = Field("", description="path of AlexNet weights for LPIPS, empty for the stand-in")
     checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints")
     sample_scenes: int = Field(4, ge=1, le=1000, description="storyboard scenes to try the look on")
     num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
@@ -179,6 +193,23 @@ class StyleStage(_VideoShape):
     cache: str = Field(
         "papermill_runs/cache", min_length=1, description="folder of latents, embeddings and checkpoints"
     )
+
+    @model_validator(mode="after")
+    def _gauges(self) -> Self:
+        if self.patience and self.early_stopping != "loss" and not self.sample_every:
+            raise ValueError(f"early_stopping {self.early_stopping!r} needs sample clips: set sample_every")
+        return self
+
+    @model_validator(mode="after")
+    def _launch(self) -> Self:
+        if (self.launch == "single") != (self.processes == 1):
+            raise ValueError(
+                f"launch {self.launch!r} with processes {self.processes}: single is one process, "
+                "ddp, fsdp2 and deepspeed_zero2 are for two or more"
+            )
+        if self.base_precision and self.launch == "fsdp2":
+            raise ValueError(f"base_precision {self.base_precision!r} cannot be sharded: use launch 'ddp'")
+        return self
 
 
 class MotionStage(_VideoShape):

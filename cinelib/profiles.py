@@ -35,6 +35,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "control_steps": 2,
             "validation_clips": 1,
             "validation_every": 2,
+            "sample_every": 2,
             "sample_scenes": 2,
         },
         "03_motion_stage": {"num_frames": 17, "keyframe_frames": 5, "max_scenes": 2},
@@ -68,6 +69,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "checkpoint_every": 200,
             "patience": 5,
             "sample_scenes": 2,
+            "sample_every": 400,
         },
         "04_inference_acceleration": {"fewer_steps": [30, 20, 10], "parallel_steps": 10},
         "05_evaluation": {"clip_model": "openai/clip-vit-base-patch32", "cross_domain_scenes": 8},
@@ -113,6 +115,7 @@ def resolve(
 ) -> Parameters:
     """Defaults, then the profile's values, then the explicit ones; validated."""
     return model.check({**profile_values(profile, model, profiles), **explicit})
+REQUIREMENTS["paper"] = REQUIREMENTS["a100"]
 
 
 def from_notebook(model: type[Parameters], names: Mapping[str, Any]) -> Parameters:

@@ -8,7 +8,8 @@
 # After this notebook you can
 # - write down the loss of a flow-matching video model and the LoRA that it trains,
 # - say why most image-to-video LoRAs have no effect, and what to do about it,
-# - read a held-out loss, and tell a learned look from a lucky picture with a negative control.
+# - read a held-out loss, and tell a learned look from a lucky picture with a negative control,
+# - say why an LPIPS plateau alone is a bad moment to stop.
 #
 # | profile | time | memory | trains |
 # |---|---|---|---|
@@ -16,7 +17,7 @@
 # | nano | about 2 min on 2 cores | 2 GB | 200 steps, 2 clips a step |
 # | a100 | days on one A100 | under 80 GB | 4000 steps, 4 clips a step |
 #
-# **Inputs:** the dataset of notebook 01, neutral stills of a storyboard. **Outputs:** `lora/` (`pytorch_lora_weights.safetensors`, the same for ComfyUI, a model card) and `control/`, `history.csv`, `figures/signature.png`.
+# **Inputs:** the dataset of notebook 01, neutral stills of a storyboard. **Outputs:** `lora/` (`pytorch_lora_weights.safetensors`, the same for ComfyUI, a model card) and `control/`, `history.csv`, `tensorboard/`, `figures/signature.png`.
 
 # %% tags=["parameters"]
 profile: str = "nano"  # name of the profile whose values fill untouched parameters
@@ -46,10 +47,18 @@ caption_dropout: float = 0.1  # share of samples trained without a caption
 conditioning_variants: int = 2  # re-graded first frames of each clip
 as_filmed: float = 0.25  # share of samples that see first and last frame as filmed
 precision: str = "fp32"  # autocast precision
+base_precision: str = ""  # what the frozen base is stored in, empty for its own precision
 gradient_checkpointing: bool = False  # recompute activations to save memory
+ema_decay: float = 0.0  # of the moving average that is shipped, 0 for none
+processes: int = 1  # processes that train together
+launch: str = "single"  # how processes share the work
 validation_clips: int = 4  # clips held out of training
 validation_every: int = 20  # steps between two held-out losses
-patience: int = 0  # held-out losses without a new best before stopping, 0 for never
+patience: int = 0  # measurements of a gauge without a new best before stopping, 0 for never
+early_stopping: str = "loss"  # gauge that patience applies to, held-out loss or distance of sample clips
+sample_every: int = 50  # steps between two sets of sample clips, 0 for none
+sample_clips: int = 1  # held-out clips that sample clips start from
+alexnet: str = ""  # path of AlexNet weights for LPIPS, empty for the stand-in
 checkpoint_every: int = 50  # steps between two checkpoints
 sample_scenes: int = 4  # storyboard scenes to try the look on
 num_inference_steps: int = 12  # sampler steps
@@ -116,7 +125,7 @@ for clip in clips[:3]:
 # %% [markdown]
 # ## 2. The recipe, and where the source contradicts itself
 #
-# The source states its recipe in a few sentences (claims 1 to 6). Beside it: what this run uses, and why.
+# The source states its recipe in a few sentences (claims 1 to 8). Beside it: what this run uses, and why. `cinelib run --profile paper` is the source's column.
 
 # %%
 import pandas as pd
@@ -136,6 +145,13 @@ table = [
         str(params.gradient_checkpointing),
         "only needed when memory is short",
     ),
+    (
+        "early stopping",
+        "LPIPS plateau",
+        f"patience {params.patience}, {params.early_stopping}",
+        "see section 8",
+    ),
+    ("several GPUs", "DeepSpeed (FSDP)", f"{params.launch}, {params.processes}", "two different things"),
 ]
 columns = ["setting", "source", "here", "why (at the nano profile)"]
 pd.DataFrame(table, columns=columns).style.hide()
@@ -143,7 +159,9 @@ pd.DataFrame(table, columns=columns).style.hide()
 # %% [markdown]
 # **A contradiction (claim 4).** "The effective batch size is 2, calculated as 1 video multiplied by a gradient accumulation of 4." One times four is four. Nobody can tell which number was meant, so both can be set:
 # `gradient_accumulation_steps` 2 gives an effective batch of 2, and 4 gives 4. Accumulating means: add up the gradients of several clips, then take one step, as if they had been one batch. A test of this
-# project trains both ways and shows that 1 x 4 equals a batch of 4 and differs from 1 x 2.
+# project trains both ways and shows that 1 x 4 equals a batch of 4 and differs from 1 x 2. With several processes each takes clips of its own, so 2 processes with 1 clip each are an effective batch of 2 as well.
+#
+# **Another one (claim 7).** "DeepSpeed (FSDP)" names two engines for several GPUs. Both divide what one card cannot hold, by different code: `launch` takes `fsdp2` (also divides the base model) or `deepspeed_zero2` (only gradients and optimiser), beside plain `ddp`.
 
 # %% [markdown]
 # ## 3. Why an image-to-video LoRA often learns nothing
@@ -311,10 +329,10 @@ class LoRALinear(torch.nn.Module):
 # output by *exactly* nothing, and it has as many numbers as the formula says.
 
 # %%
-from cinelib import lora
+from cinelib import lora, low_precision
 
 dtype = None if params.precision == "bf16" else torch.float32  # None: what suits the device
-pipe = wan.load_pipeline(params.model, dtype=dtype, without=("vae", "text_encoder", "image_encoder"))
+pipe = wan.load_pipeline(params.model, dtype=dtype, without=("text_encoder", "image_encoder"))
 transformer = pipe.transformer
 card = lora.AdapterCard(
     rank=params.rank,
@@ -337,6 +355,7 @@ def loss_now() -> torch.Tensor:
         return flow_matching_loss(pipe.transformer, batch, sigma, noise)
 
 
+low_precision.store(transformer, params.base_precision)
 before = loss_now()
 trainable = lora.add(transformer, card, name="style", seed=params.seed)
 after = loss_now()
@@ -391,12 +410,12 @@ def lora_parameters(blocks, width, rank):
 # kernel during the next cell, and run the notebook again.
 #
 # Every `validation_every` steps we measure the loss on held-out clips, always at the same five noise levels and with the same noise. The training loss jumps about, because each step draws other levels; this one is comparable.
+# Every `sample_every` steps the held-out clip is *sampled* as well, from the same noise each time.
 
 # %%
-from tqdm.auto import tqdm
-
-from cinelib import training
+from cinelib import flow_matching
 from cinelib.runs.files import digest
+from cinelib.samples import SampleClips
 
 held_out = film[-params.validation_clips :]
 train_clips, train_scrambled = film[: -params.validation_clips], scrambled[: -params.validation_clips]
@@ -405,28 +424,85 @@ shared = set(flow_matching.Recipe.__dataclass_fields__) & set(type(params).model
 recipe = flow_matching.Recipe(**{name: getattr(params, name) for name in shared})
 
 
-def fit(transformer, name: str, clips: list, recipe: flow_matching.Recipe) -> training.History:
-    """Train a fresh adapter `name`; checkpoints lie in a folder named by all that decides the outcome."""
-    if name in getattr(transformer, "peft_config", {}):
-        transformer.delete_adapters(name)
-    lora.add(transformer, card, name, seed=params.seed)
-    key = digest([asdict(recipe), asdict(encoding), asdict(card), len(held_out), name])[:16]
-    with tqdm(total=recipe.max_train_steps, desc=name, disable=stage.unattended) as bar:
+def training_folder(name: str, recipe: flow_matching.Recipe) -> Path:
+    """Where checkpoints and sample clips lie: named by all that decides the outcome."""
+    how = [params.base_precision, params.launch, params.processes, params.sample_every, params.sample_clips]
+    key = digest([asdict(recipe), asdict(encoding), asdict(card), len(held_out), name, *how])[:16]
+    return Path(params.cache) / "training" / f"{name}-{key}"
+
+
+# %% [markdown]
+# One process trains right here. With `processes` above 1, `accelerate launch` starts them with one of the four configurations in `cinelib/launch/`, and the weights come back. It is the same loop on the same clips either way: because sample $k$ depends on
+# (seed, $k$) alone, two processes with one clip each see what one process sees that accumulates two.
+
+# %%
+from tqdm.auto import tqdm
+
+from cinelib import engines, training
+from cinelib.launch import Job
+from cinelib.launch import train as train_in_processes
+
+
+def fit_here(transformer, job: Job) -> training.History:
+    with tqdm(total=job.recipe.max_train_steps, desc=job.adapter, disable=stage.unattended) as bar:
         return training.train(
             transformer,
-            clips,
-            held_out,
-            null_prompt,
-            recipe,
-            Path(params.cache) / "training" / f"{name}-{key}",
+            job.examples,
+            job.validation,
+            job.null_prompt,
+            job.recipe,
+            job.folder,
             loss=flow_matching_loss,
-            adapter=name,
+            adapter=job.adapter,
             log=stage.log,
             progress=lambda step, total: bar.update(step - bar.n),
+            samples=job.samples.start(pipe, job.validation) if job.samples else None,
+            board=job.board,
         )
 
 
-history = fit(transformer, "style", train_clips, recipe)
+def fit_in_processes(transformer, job: Job) -> training.History:
+    transformer.to("cpu")  # the processes need its place
+    history, weights = train_in_processes(job, params.processes, params.launch, stage.log)
+    transformer.to(device)
+    engines.fill(lora.parameters(transformer, job.adapter), weights)
+    return history
+
+
+# %%
+def fit(transformer, name: str, clips: list, recipe, sampled: SampleClips | None = None) -> training.History:
+    """Train a fresh adapter `name`, or go on from its newest checkpoint."""
+    if name in getattr(transformer, "peft_config", {}):
+        transformer.delete_adapters(name)
+    lora.add(transformer, card, name, seed=params.seed)
+    job = Job(
+        params.model,
+        card,
+        recipe,
+        tuple(clips),
+        tuple(held_out),
+        null_prompt,
+        training_folder(name, recipe),
+        adapter=name,
+        dtype=str(dtype or "").removeprefix("torch."),
+        base_precision=params.base_precision,
+        samples=sampled,
+        board=stage.folder / "tensorboard" / name,
+    )
+    return fit_here(transformer, job) if params.processes == 1 else fit_in_processes(transformer, job)
+
+
+# %%
+sampled = SampleClips(
+    training_folder("style", recipe) / "samples",
+    params.fps,
+    params.sample_clips,
+    params.sample_every,
+    params.num_inference_steps,
+    params.alexnet,
+)
+history = fit(transformer, "style", train_clips, recipe, sampled if params.sample_every else None)
+print(history.stopped or f"ran all {history.step} steps")
 path = lora.save(stage.folder / "lora", transformer, replace(card, steps=history.step), "style")
 print(f"{path.relative_to(stage.folder)}: {path.stat().st_size / 1e3:.0f} kB")
 
@@ -446,20 +522,39 @@ del pipe, transformer
 # %%
 rows = [{"arm": arm, **row} for arm, h in (("lora", history), ("control", control)) for row in h.validation]
 pd.DataFrame(rows).to_csv(stage.folder / "history.csv", index=False)
+arms = {"LoRA": history, "negative control": control}
+
+
+def gauge(name: str) -> dict[str, tuple[list, list]]:
+    """A curve an arm: steps, and a number of each held-out measurement."""
+    return {
+        arm: ([r["step"] for r in h.validation], [r[name] for r in h.validation]) for arm, h in arms.items()
+    }
+
+
+seen = pd.DataFrame(history.train).rolling(20, min_periods=1).mean()  # one step's loss says little
 figure = show.curves(
-    {
-        "LoRA": ([r["step"] for r in history.validation], [r["loss"] for r in history.validation]),
-        "negative control": (
-            [r["step"] for r in control.validation],
-            [r["loss"] for r in control.validation],
-        ),
-    },
+    {**gauge("loss"), "LoRA, on its own clips": (range(1, len(seen) + 1), seen["loss"])},
     xlabel="optimiser step",
-    ylabel="held-out loss",
-    title="The loss on clips that neither has seen",
+    ylabel="loss",
+    title="The loss on clips that neither has seen, and on those that the LoRA sees",
 )
 stage.save_figure(figure, "held_out")
 figure
+
+# %% [markdown]
+# How far has each adapter moved? Its norm is the size of all updates $\frac{\alpha}{r} B A$ together. It starts at exactly 0. A norm that grows while the held-out loss no longer falls is an adapter that learns its clips by heart. The control's adapter moves as
+# well: moving is not learning.
+
+# %%
+figure = show.curves(
+    gauge("adapter_norm"), xlabel="optimiser step", ylabel="norm", title="The adapter's norm"
+)
+stage.save_figure(figure, "adapter_norm")
+figure
+
+# %% [markdown]
+# All curves are in `tensorboard/` as well: `tensorboard --logdir` and that folder shows them, while a training runs too.
 
 # %% [markdown]
 # ### Exercise 2.3: the learning rate (medium, 10 minutes)
@@ -504,7 +599,69 @@ def schedule(step, warmup, total):
 
 
 # %% [markdown]
-# ## 8. The file, and what other tools make of it
+# ## 8. When to stop
+#
+# The source stops when LPIPS, a perceptual distance between frames, no longer falls (claim 8). So we measure it, on the sample clips: `distance` is how far each is from the film's own clip, frame by frame. Offline there is no AlexNet, and the stand-in goes by its own name.
+
+# %%
+import numpy as np
+from IPython.display import display
+
+from cinelib.metrics.perceptual import LPIPS, FeatureDistance
+from cinelib.samples import movement
+from cinelib.video import read_video
+
+if history.samples:
+    sets = [sampled.folder / f"step-{row['step']:08d}-0.mp4" for row in history.samples]
+    found = [path for path in sets if path.exists()]
+    sheet = show.contact_sheet(
+        [read_video(path)[0] for path in found],
+        [f"step {int(path.stem[5:13])}" for path in found],
+        columns=len(found),
+        tile=1.7,
+        title="One held-out clip from the same noise, as training goes on",
+    )
+    stage.save_figure(sheet, "samples")
+    display(sheet)
+pd.DataFrame(history.samples).round(4)
+
+# %% [markdown]
+# The last column is `movement`: the mean distance between *neighbouring* frames of the sample, against that of the film's clip. 1 moves as the film does, 0 stands still. Why watch it? Take some of the film's own clips from their middle on. Two futures are equally
+# far from what was filmed: nothing moves any more, or everything moves back the way it came. The second is a perfectly natural clip.
+
+
+# %%
+def futures(frames: np.ndarray) -> dict[str, np.ndarray]:
+    """From the middle frame on: as filmed, standing still, and played backwards. (T, H, W, 3) each."""
+    middle = (len(frames) - 1) // 2
+    filmed = frames[middle : 2 * middle + 1]
+    return {"as filmed": filmed, "still": np.repeat(filmed[:1], len(filmed), 0), "back": frames[middle::-1]}
+
+
+perceptual = LPIPS(params.alexnet) if params.alexnet else FeatureDistance()
+rows = []
+for clip in [dataset[k] for k in range(0, len(dataset), max(1, len(dataset) // 6))][:6]:
+    shown = {name: frames[::4] for name, frames in futures(clip.frames()).items()}
+    for name, frames in shown.items():
+        distance = float(perceptual(frames, shown["as filmed"]).mean())
+        row = {"future": name, "to the film": distance, "frame to frame": movement(frames, perceptual)}
+        rows.append({"clip": clip.file_name, **row})
+found = pd.DataFrame(rows)
+stillness = found.groupby("future", sort=False)[["to the film", "frame to frame"]].mean()
+assert stillness.loc["still", "frame to frame"] == 0
+apart = found.pivot(index="clip", columns="future", values="to the film")
+nearer = int((apart["still"] < apart["back"]).sum())
+print(
+    f"{perceptual.name}: the still clip is nearer to the film than the moving one in {nearer} of {len(apart)}"
+)
+stillness.round(4)
+
+# %% [markdown]
+# A still clip has *no* change from frame to frame: nothing in it can be wrong by moving. A model that stops moving is rewarded for it, and once it stands still, the distance stays where it is: a plateau. Whoever stops on that plateau alone, and keeps the weights
+# of the lowest distance, keeps stillness. So `early_stopping` takes the held-out loss (the default), the perceptual distance (as in the source) or either, and `movement` stands beside it.
+
+# %% [markdown]
+# ## 9. The file, and what other tools make of it
 #
 # `pytorch_lora_weights.safetensors` is what diffusers and the Hub expect. Its metadata carry rank and alpha (without them a loader assumes alpha = rank, and the look comes out half as strong), the trigger, the base model and the dataset's hash. We load it into a fresh pipeline with `pipe.load_lora_weights` and ask: is it the same? `wan_original_lora.safetensors` holds the same weights under the names of Wan's own code, for ComfyUI and others.
 
@@ -516,7 +673,7 @@ pipe.load_lora_weights(str(stage.folder / "lora"), adapter_name="style")
 loaded_loss = loss_now()
 loaded = {name: value.cpu() for name, value in lora.parameters(pipe.transformer).items()}
 assert loaded.keys() == weights.keys()
-if pipe.transformer.dtype == torch.float32:  # a bf16 base keeps its adapters in bf16
+if pipe.transformer.dtype == torch.float32 and not params.base_precision:  # else loaded in bf16, or rounded
     assert all(torch.equal(loaded[name], weights[name]) for name in weights)
     assert torch.equal(loaded_loss, trained_loss), "the file must reproduce the training-time output exactly"
 lora.load(pipe, stage.folder / "control", "control")
@@ -527,8 +684,6 @@ print(lora.read_card(stage.folder / "lora"))
 # Which of the six projections learned? Each square is the size of one update $\frac{\alpha}{r} B A$.
 
 # %%
-import numpy as np
-
 kinds = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "add_v_proj")
 
 
@@ -554,7 +709,7 @@ ax.grid(False)
 figure
 
 # %% [markdown]
-# ## 9. Before and after, at fixed noise
+# ## 10. Before and after, at fixed noise
 #
 # Same still, same prompt, same noise. Only the adapter's weight differs: 0 is the base model, exactly.
 
@@ -590,7 +745,7 @@ by_strength = [known[value] if value in known else sample(scenes[0], value) for 
 show.compare_slider(by_strength, [f"{value:g}" for value in strengths], description="LoRA", start=2)
 
 # %% [markdown]
-# ## 10. Is it the film's look?
+# ## 11. Is it the film's look?
 #
 # Pictures persuade too easily. `grade_distance` compares the colours of two sets of frames as distributions in CIELAB (about 2 is a just visible difference). We measure each arm's distance to the film. The *floor* is the distance between one half of the film's own clips and the other: nobody can ask for less.
 
@@ -655,6 +810,7 @@ signature
 
 # %%
 mean = {arm: float(np.mean(values)) for arm, values in distances.items()}
+last_samples = {name: history.samples[-1][name] for name in ("distance", "movement") if history.samples}
 measured = {
     "held-out loss before": history.validation[0]["loss"],
     "held-out loss after": history.validation[-1]["loss"],
@@ -672,6 +828,8 @@ stage.save_metrics(
         "grade_distance_control": {"value": mean["control"], "n": len(scenes), "unit": "CIELAB"},
         "grade_distance_floor": {"value": floor, "n": len(dataset), "unit": "CIELAB"},
         "adapter_norm": trained_norm,
+        **{f"samples_{name}": row for name, row in last_samples.items()},
+        "still_nearer_than_moving": {"value": nearer / len(apart), "n": len(apart)},
         "seconds_per_step": float(np.median([row["seconds"] for row in history.train])),
         "training_seconds": history.seconds,
         "effective_batch": effective,
