@@ -9,10 +9,18 @@ from cinelib.statistics import (
     bootstrap_interval,
     compare,
     corrected,
+    detectable_difference,
+    equivalence,
     holm,
+    jonckheere,
     mean_interval,
+    mixed_model,
+    paired_power,
+    pairs_needed,
+    permutation_test,
     sign_flip_test,
     smallest_p,
+    two_way_bootstrap,
 )
 
 
@@ -115,3 +123,131 @@ def test_bootstrap_takes_any_statistic_and_repeats_exactly():
 def test_bad_arms_are_named(a, b, message):
     with pytest.raises(ValueError, match=message):
         compare(a, b)
+
+
+def crossed(rng, runs, clips, of_run=1.0, of_clip=2.0, noise=1.0):
+    """Values (runs, clips) with mean 0: luck of the run, difficulty of the clip, and the rest."""
+    table = rng.normal(0, of_run, (runs, 1)) + rng.normal(0, of_clip, (1, clips))
+    return table + rng.normal(0, noise, (runs, clips))
+
+
+@pytest.mark.parametrize(("runs", "clips"), [(3, 12), (5, 40)])
+def test_two_way_intervals_cover_about_95_percent(runs, clips):
+    rng = np.random.default_rng(5)
+    spans = [two_way_bootstrap(crossed(rng, runs, clips), repeats=600) for _ in range(300)]
+    assert 0.91 <= np.mean([low <= 0 <= high for low, high in spans]) <= 0.995
+
+
+def test_an_interval_over_clips_alone_is_too_narrow_when_runs_differ():
+    rng = np.random.default_rng(6)
+    tables = [crossed(rng, 3, 40, of_run=2.0, of_clip=0.5) for _ in range(150)]
+    naive = np.mean([low <= 0 <= high for low, high in (mean_interval(t.mean(axis=0)) for t in tables)])
+    both = [two_way_bootstrap(table, repeats=600) for table in tables]
+    assert naive < 0.5 < 0.9 < np.mean([low <= 0 <= high for low, high in both])
+
+
+def test_two_way_intervals_need_two_of_each():
+    for shape in ((1, 8), (8, 1), (8,)):
+        with pytest.raises(ValueError, match=r"values must be \(runs, clips\)"):
+            two_way_bootstrap(np.ones(shape))
+    assert two_way_bootstrap(np.full((3, 4), 2.0)) == (2, 2)
+
+
+def test_permutations_of_two_groups_are_exact_and_hold_their_level():
+    # 3 against 3, fully apart: 2 of the 20 deals are as extreme.
+    assert permutation_test([1, 2, 3], [7, 8, 9]) == pytest.approx(2 / 20)
+    rng = np.random.default_rng(7)
+    p = np.array([permutation_test(*rng.normal(size=(2, 5)), repeats=300) for _ in range(300)])
+    assert 0.02 <= np.mean(p < 0.05) <= 0.08
+
+
+def test_a_trend_is_counted_by_hand_and_agrees_with_kendalls_normal_approximation():
+    from scipy.stats import kendalltau
+
+    groups = [[1.0, 2.0], [2.5, 3.0], [4.0, 5.0]]
+    assert jonckheere(groups).tau == 1
+    assert jonckheere(groups[::-1]).tau == -1
+    # Of the 6!/(2! 2! 2!) = 90 deals, only the two perfectly ordered ones are as extreme.
+    assert jonckheere(groups).p == pytest.approx(2 / 90, abs=0.006)
+    rng = np.random.default_rng(8)
+    groups = [rng.normal(0.3 * k, 1, 10) for k in range(4)]
+    level = np.repeat(np.arange(4), 10)
+    reference = kendalltau(level, np.concatenate(groups), method="asymptotic").pvalue
+    assert jonckheere(groups).p == pytest.approx(reference, rel=0.3, abs=0.01)
+
+
+def test_trends_hold_their_level():
+    rng = np.random.default_rng(9)
+    p = np.array([jonckheere(rng.normal(size=(3, 4)), repeats=300).p for _ in range(250)])
+    assert 0.015 <= np.mean(p < 0.05) <= 0.09
+    with pytest.raises(ValueError, match="3 groups"):
+        jonckheere([[1.0], [2.0]])
+
+
+def test_equivalence_is_found_inside_the_margin_and_refused_at_its_edge():
+    rng = np.random.default_rng(10)
+    inside = [equivalence(rng.normal(0, 1, 40), 0.6).equivalent for _ in range(200)]
+    edge = [equivalence(rng.normal(0.6, 1, 40), 0.6).equivalent for _ in range(600)]
+    assert np.mean(inside) > 0.8
+    assert np.mean(edge) <= 0.075, "at the margin itself at most 5 % may pass"
+    assert not equivalence([-3.0, 3.0, 1.0], 0.5).equivalent
+    found = equivalence([0.1, -0.1, 0.0, 0.05], 0.5)
+    assert found.equivalent and -0.5 < found.interval[0] < found.interval[1] < 0.5
+    with pytest.raises(ValueError, match="margin"):
+        equivalence([0.1, 0.2], 0)
+
+
+def observations(seed, effect, runs=4, clips=10):
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    luck, hard = rng.normal(0, 1, 2 * runs), rng.normal(0, 2, clips)
+    rows = [
+        {"arm": arm, "run": f"{arm}{run}", "clip": clip, "score": score}
+        for arm in (0, 1)
+        for run in range(runs)
+        for clip, score in enumerate(effect * arm + luck[arm * runs + run] + hard + rng.normal(0, 1, clips))
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_mixed_model_finds_effect_and_deviations():
+    table = observations(11, effect=6.0, runs=8, clips=20)
+    fit = mixed_model(table, "score ~ arm", ["run", "clip"])
+    estimate, low, high, p = fit.effects["arm"]
+    means = table.groupby("arm")["score"].mean()
+    assert estimate == pytest.approx(means[1] - means[0], abs=1e-4), "balanced data"
+    assert low < 6.0 < high and p < 0.001 and fit.n == 320
+    assert fit.deviations["residual"] == pytest.approx(1, rel=0.2)
+    assert fit.deviations["clip"] > fit.deviations["run"] > 0.4
+
+
+def test_the_mixed_model_refuses_what_it_cannot_fit():
+    table = observations(12, effect=0.0)
+    with pytest.raises(ValueError, match="1 level"):
+        mixed_model(table.assign(run="one"), "score ~ arm", ["run", "clip"])
+    table.loc[0, "score"] = np.nan
+    with pytest.raises(ValueError, match=r"missing values in \['score'\]"):
+        mixed_model(table, "score ~ arm", ["clip"])
+
+
+def test_power_is_what_simulated_experiments_reach():
+    rng = np.random.default_rng(13)
+    draws = rng.normal(0.8, 1, (4000, 14))
+    t = draws.mean(1) / (draws.std(1, ddof=1) / np.sqrt(14))
+    from scipy.stats import t as student
+
+    reached = np.mean(np.abs(t) > student.ppf(0.975, 13))
+    assert paired_power(0.8, 1, 14) == pytest.approx(reached, abs=0.025)
+    needed = pairs_needed(0.8, 1)
+    assert paired_power(0.8, 1, needed) >= 0.8 > paired_power(0.8, 1, needed - 1)
+    assert detectable_difference(1, needed) <= 0.8
+
+
+def test_four_pairs_have_no_power_whatever_the_effect():
+    assert paired_power(100, 1, 4) == 0
+    assert detectable_difference(1, 4) == np.inf
+    assert pairs_needed(100, 1) == 6, "2/2^6 is the first exact p below 5 %"
+    assert pairs_needed(100, 1, family=6) == 8
+    with pytest.raises(ValueError, match="difference of 0"):
+        pairs_needed(0, 1)

@@ -45,7 +45,7 @@ def bootstrap_interval(
     Raises:
         ValueError: fewer than 2 values, NaN, or a level outside (0, 1).
     """
-    values = _checked(values, "values")
+    values = checked(values, "values")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
     rng = np.random.default_rng(seed)
@@ -61,7 +61,7 @@ def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float
     percentile bootstrap is too narrow at n = 8 (88 % for 95 %). Fewer than 6 values leave too few distinct
     resamples (2 values: none that varies). Equal values give an interval of width 0.
     """
-    values = _checked(values, "values")
+    values = checked(values, "values")
     n, mean = len(values), float(np.mean(values))
     error = float(np.std(values, ddof=1)) / np.sqrt(n)
     if error == 0:
@@ -87,7 +87,7 @@ def sign_flip_test(differences: np.ndarray, repeats: int = 20_000, seed: int = 0
     Exact over all 2^n sign patterns up to n = 16, else a Monte Carlo p-value that counts the observed
     pattern (so it is never 0).
     """
-    differences = _checked(differences, "differences")
+    differences = checked(differences, "differences")
     n, observed = len(differences), abs(np.sum(differences))
     # Ties must count as extreme whatever order the sum was taken in.
     reach = observed * (1 - 1e-12) - 1e-15
@@ -109,7 +109,7 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape:
         raise ValueError(f"arms must be paired, got shapes {a.shape} and {b.shape}")
-    differences = _checked(b - a, "differences")
+    differences = checked(b - a, "differences")
     return Comparison(
         difference=float(differences.mean()),
         interval=mean_interval(differences),
@@ -137,7 +137,8 @@ def corrected(comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
     return {name: replace(comparison, p_holm=p) for (name, comparison), p in pairs}
 
 
-def _checked(values: np.ndarray, name: str) -> np.ndarray:
+def checked(values: np.ndarray, name: str) -> np.ndarray:
+    """Values (n, ...) as floats. Raises ValueError for fewer than 2, and for NaN, saying where."""
     values = np.asarray(values, float)
     if len(values) < 2:
         raise ValueError(f"{name} must hold at least 2 values, got {len(values)}")

@@ -1,0 +1,40 @@
+"""Comparisons that a sceptic accepts; on simulated data intervals cover and nulls are rejected at 5 %.
+
+scipy and statsmodels do what they have; what is here they lack, or get wrong below ten values.
+"""
+
+from cinelib.statistics.clusters import MixedModel, mixed_model, two_way_bootstrap
+from cinelib.statistics.paired import (
+    Comparison,
+    bootstrap_interval,
+    compare,
+    corrected,
+    holm,
+    mean_interval,
+    sign_flip_test,
+    smallest_p,
+)
+from cinelib.statistics.planning import detectable_difference, paired_power, pairs_needed
+from cinelib.statistics.tests import Equivalence, Trend, equivalence, jonckheere, permutation_test
+
+__all__ = [
+    "Comparison",
+    "Equivalence",
+    "MixedModel",
+    "Trend",
+    "bootstrap_interval",
+    "compare",
+    "corrected",
+    "detectable_difference",
+    "equivalence",
+    "holm",
+    "jonckheere",
+    "mean_interval",
+    "mixed_model",
+    "paired_power",
+    "pairs_needed",
+    "permutation_test",
+    "sign_flip_test",
+    "smallest_p",
+    "two_way_bootstrap",
+]

@@ -1,0 +1,98 @@
+"""Tests beside the paired one: two groups, ordered groups, and equality within a margin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cinelib.statistics.paired import checked
+
+
+def permutation_test(a: Sequence[float], b: Sequence[float], repeats: int = 20_000, seed: int = 0) -> float:
+    """Two-sided p-value that two independent groups have the same mean, such as runs of two recipes.
+
+    Exact (every way to deal the values out) while there are at most `repeats` of them; scipy's.
+    """
+    from scipy.stats import permutation_test as scipys
+
+    groups = checked(np.asarray(a, float), "a"), checked(np.asarray(b, float), "b")
+
+    def gap(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
+        return x.mean(axis=axis) - y.mean(axis=axis)
+
+    rng = np.random.default_rng(seed)
+    result = scipys(groups, gap, vectorized=True, n_resamples=repeats, rng=rng)
+    return float(result.pvalue)
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Jonckheere-Terpstra: `tau` in [-1, 1] is the surplus of rising over falling pairs."""
+
+    tau: float
+    p: float
+    n: int
+
+
+def jonckheere(groups: Sequence[Sequence[float]], repeats: int = 10_000, seed: int = 0) -> Trend:
+    """Two-sided test that values rise or fall along ordered groups, such as LoRA ranks.
+
+    The statistic counts, over all pairs from two groups, how many rise minus how many fall (Jonckheere 1954).
+    The p-value permutes values between groups, and counts the observed deal. Groups must be independent:
+    for the same clips in every group take scipy.stats.page_trend_test.
+
+    Raises:
+        ValueError: fewer than 3 groups, an empty one, NaN.
+    """
+    arrays = [np.asarray(group, float) for group in groups]
+    if len(arrays) < 3 or min(map(len, arrays)) < 1:
+        raise ValueError(f"a trend needs 3 groups with values, got sizes {[len(a) for a in arrays]}")
+    values = checked(np.concatenate(arrays), "values")
+    level = np.repeat(np.arange(len(arrays)), [len(array) for array in arrays])
+    order = np.sign(level[None] - level[:, None])  # +1 where the column belongs to a later group
+    rng = np.random.default_rng(seed)
+
+    def surplus(sample: np.ndarray) -> np.ndarray:
+        return np.array([(np.sign(one[None] - one[:, None]) * order).sum() / 2 for one in sample])
+
+    observed = float(surplus(values[None])[0])
+    draws = surplus(rng.permuted(np.tile(values, (repeats, 1)), axis=1))
+    p = (1 + np.sum(np.abs(draws) >= abs(observed) - 1e-9)) / (repeats + 1)
+    return Trend(observed / float((order > 0).sum()), float(p), len(values))
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Two one-sided tests; `interval` is the one of 1 - 2 alpha that must lie inside +-margin."""
+
+    difference: float
+    interval: tuple[float, float]
+    margin: float
+    p: float
+    n: int
+
+    @property
+    def equivalent(self) -> bool:
+        """Surely within the margin, at 5 %. False does not mean different."""
+        return self.p < 0.05
+
+
+def equivalence(differences: Sequence[float], margin: float) -> Equivalence:
+    """Is the mean of paired differences within +-margin (TOST, Schuirmann 1987)?
+
+    Raises:
+        ValueError: fewer than 2 differences, NaN, or a margin that is not positive.
+    """
+    from scipy.stats import ttest_1samp
+
+    values = checked(np.asarray(differences, float), "differences")
+    if not margin > 0:
+        raise ValueError(f"margin must be positive, got {margin}")
+    mean = float(values.mean())
+    if np.ptp(values) == 0:
+        return Equivalence(mean, (mean, mean), margin, 0.0 if abs(mean) < margin else 1.0, len(values))
+    above = ttest_1samp(values, -margin, alternative="greater").pvalue
+    below = ttest_1samp(values, margin, alternative="less").pvalue
+    span = ttest_1samp(values, 0).confidence_interval(0.90)
+    interval = float(span.low), float(span.high)
+    return Equivalence(mean, interval, margin, float(max(above, below)), len(values))
