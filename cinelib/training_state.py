@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from diffusers import WanTransformer3DModel
 from diffusers.optimization import get_cosine_schedule_with_warmup
 from diffusers.training_utils import EMAModel
+from torch.nn.parallel import DistributedDataParallel
 
 from cinelib import engines, lora
 from cinelib.flow_matching import Recipe
@@ -34,8 +35,12 @@ class TrainingState:
         optimizer = torch.optim.AdamW(
             weights.values(), recipe.learning_rate, recipe.betas, weight_decay=recipe.weight_decay
         )
+        optimizer.zero_grad()  # of a training that was interrupted between its backward passes
         warmup = math.ceil(recipe.warmup_ratio * recipe.max_train_steps)
         self.schedule = get_cosine_schedule_with_warmup(optimizer, warmup, recipe.max_train_steps)
+        # Each process has read the base already; gloo could not even send one in fp8.
+        frozen = [key for key, value in transformer.named_parameters() if not value.requires_grad]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(transformer, frozen)
         self.transformer, self.optimizer = accelerator.prepare(transformer, optimizer)
         self.model = accelerator.unwrap_model(self.transformer)
         self.weights = lora.parameters(self.model, name)  # an engine that shards has put its own in place

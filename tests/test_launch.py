@@ -137,6 +137,14 @@ def test_two_processes_with_one_clip_each_equal_one_that_accumulates_two(encoded
 
 
 @pytest.mark.slow
+def test_a_base_in_fp8_is_trained_by_two_processes_too(encoded, tmp_path):
+    transformer = fresh_transformer(base_precision="fp8")
+    history = fit(transformer, encoded, tmp_path / "one", TWO_CLIPS)
+    given = job(encoded, tmp_path / "two", base_precision="fp8")
+    assert_equal_runs(*launch.train(given, 2, "ddp", print), (history, weights(transformer)))
+
+
+@pytest.mark.slow
 def test_why_a_process_failed_is_told_here(encoded, tmp_path):
     explosive = dataclasses.replace(ONE_CLIP, learning_rate=1e30, max_grad_norm=1e30)
     with pytest.raises(training.TrainingDiverged, match=r"step \d: the (loss|gradient)"):

@@ -179,6 +179,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(transfo
     kept = torch.load(kept, weights_only=True)["state"]["weights"]
     assert same(kept, weights(transformer))
     assert all(torch.isfinite(value).all() for value in kept.values())
+    assert fit(transformer, encoded, tmp_path / "anew").step == 6  # no poison is left in the gradients
 
 
 # One process imports and encodes; each attempt is a fork of it, so that 22 trainings take seconds.

@@ -9,6 +9,7 @@ runs there, and a test trains this loop with it, the plugin put in by hand.
 """
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -63,7 +64,6 @@ class Job:
 
 
 JOB = TypeAdapter(Job)
-HISTORY = TypeAdapter(History)
 
 
 class LaunchError(RuntimeError):
@@ -112,6 +112,8 @@ def train(
         LaunchError: anything else that ended a process.
     """
     check(job, processes, engine)
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()  # what this process only keeps in store, the others need
     with tempfile.TemporaryDirectory(prefix="cinelib-launch-") as folder:
         path = Path(folder) / "job.json"
         path.write_bytes(JOB.dump_json(job))
@@ -120,7 +122,7 @@ def train(
                 log(line.rstrip("\n"))
         if process.returncode:
             raise _failure(Path(folder), processes)
-        history = HISTORY.validate_json((Path(folder) / "history.json").read_bytes())
+        history = History(**json.loads((Path(folder) / "history.json").read_text("utf-8")))
         return history, load_file(Path(folder) / "weights.safetensors")
 
 

@@ -1,7 +1,9 @@
 """One of the processes that `cinelib.launch.train` starts: `python -m cinelib.launch JOB.json`."""
 
+import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -9,7 +11,7 @@ import torch.distributed
 from safetensors.torch import save_file
 
 from cinelib import engines, lora, low_precision, training, wan
-from cinelib.launch import HISTORY, JOB, Job
+from cinelib.launch import JOB, Job
 
 
 def _device() -> torch.device:
@@ -46,7 +48,7 @@ def work(job: Job, folder: Path) -> None:
     weights = engines.copy(lora.parameters(transformer, job.adapter))
     if int(os.environ.get("RANK", 0)) == 0:
         save_file(weights, folder / "weights.safetensors")
-        (folder / "history.json").write_bytes(HISTORY.dump_json(history))
+        (folder / "history.json").write_text(json.dumps(asdict(history)), "utf-8")
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
