@@ -1,0 +1,261 @@
+"""From video files to a LoRA: the cached trainer against loops as others have them, side by side.
+
+python tests/benchmarks/lora_peers.py [--rounds 3] [--steps 200] [--json FILE]
+
+Arms, each with the same clips, rank, targets, steps and transformer, one clip a step, in fp32:
+  ours       examples, cache and training.train, with checkpoints
+  reencode   decodes and encodes video, frames and caption at every step
+  plain      diffusers + peft: encodes once into memory, then a bare loop
+  diffsynth  DiffSynth-Studio's transformer, adapter and loop, if it is installed (see peer_diffsynth.py)
+and the floor: forward and backward of one batch, nothing else. Arms take turns, round after round;
+medians and ratios are printed. Without --dataset the clips are rendered from the backlot first.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import peer_diffsynth
+import torch
+from diffusers import WanImageToVideoPipeline
+from diffusers.optimization import get_cosine_schedule_with_warmup
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from PIL import Image
+
+from cinelib import cache, examples, flow_matching, lora, training, wan
+from cinelib.dataset import VideoFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+import style_dataset  # noqa: E402
+
+ENCODERS = ("vae", "text_encoder", "image_encoder")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every arm does."""
+
+    model: str
+    dataset: Path
+    encoding: examples.Encoding
+    steps: int
+    rank: int
+    learning_rate: float = 3e-3
+
+    @property
+    def card(self) -> lora.AdapterCard:
+        return lora.AdapterCard(self.rank, 2.0 * self.rank, "attn2")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of one arm in one round; `step` is the median of its steps."""
+
+    total: float
+    encoding: float
+    step: float
+
+
+def ours(task: Task, folder: Path) -> Measured:
+    """As notebook 02 does it, from an empty cache."""
+    started = time.perf_counter()
+    encoders, store = examples.Encoders(task.model), cache.Cache(folder / "cache")
+    found = examples.encode_clips(VideoFolder.open(task.dataset), task.encoding, encoders, store)
+    null = examples.encode_text("", encoders, store)
+    encoders.close()
+    encoded = time.perf_counter()
+    transformer = wan.load_pipeline(task.model, dtype=torch.float32, without=ENCODERS).transformer
+    lora.add(transformer, task.card)
+    recipe = flow_matching.Recipe(
+        learning_rate=task.learning_rate,
+        max_train_steps=task.steps,
+        gradient_accumulation_steps=1,
+        precision="fp32",
+        caption_dropout=0.0,
+    )
+    quiet = lambda line: None  # noqa: E731
+    history = training.train(transformer, found, (), null, recipe, folder / "checkpoints", log=quiet)
+    lora.save(folder / "lora", transformer, task.card)
+    ended = time.perf_counter()
+    seconds = [row["seconds"] for row in history.train]
+    return Measured(ended - started, encoded - started, statistics.median(seconds))
+
+
+def encode(pipe: wan.FirstLastPipeline, clip, encoding: examples.Encoding) -> examples.Batch:
+    """One clip as a batch, without a cache."""
+    frames = clip.frames()
+    start = (len(frames) - encoding.num_frames) // 2
+    frames = frames[start : start + encoding.num_frames]
+    pixels = wan.to_pixels(frames)
+    condition = wan.condition(pipe.vae, pixels[:, :, 0], len(frames), pixels[:, :, -1])
+    ends = [Image.fromarray(frame) for frame in (frames[0], frames[-1])]
+    image_embeds = wan.encode_image(pipe, ends).flatten(0, 1)[None].float()
+    text = wan.encode_text(pipe, clip.text).float()
+    return examples.Batch(
+        (clip.file_name,), wan.encode_video(pipe.vae, pixels), condition, text, image_embeds
+    )
+
+
+def bare_loop(
+    transformer, task: Task, batch_of: Callable[[int], examples.Batch], folder: Path
+) -> list[float]:
+    """AdamW, cosine, clipping; returns the seconds of each step, with the time to get its batch."""
+    transformer.requires_grad_(False)
+    config = LoraConfig(
+        r=task.rank,
+        lora_alpha=2 * task.rank,
+        target_modules=lora.target_pattern("attn2"),
+        init_lora_weights=True,
+    )
+    transformer.add_adapter(config)
+    weights = [p for p in transformer.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, task.learning_rate, weight_decay=0.01)
+    schedule = get_cosine_schedule_with_warmup(optimizer, task.steps // 20, task.steps)
+    seconds = []
+    for step in range(task.steps):
+        started = time.perf_counter()
+        batch = batch_of(step)
+        sigma, noise = torch.rand(1), torch.randn_like(batch.latents)
+        flow_matching.flow_matching_loss(transformer, batch, sigma, noise).mean().backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        seconds.append(time.perf_counter() - started)
+    WanImageToVideoPipeline.save_lora_weights(folder, get_peft_model_state_dict(transformer))
+    return seconds
+
+
+def reencode(task: Task, folder: Path) -> Measured:
+    """Video, frames and caption are encoded anew for each step."""
+    started = time.perf_counter()
+    pipe, clips = wan.load_pipeline(task.model, dtype=torch.float32), VideoFolder.open(task.dataset)
+    batch_of = lambda step: encode(pipe, clips[step % len(clips)], task.encoding)  # noqa: E731
+    seconds = bare_loop(pipe.transformer, task, batch_of, folder)
+    return Measured(time.perf_counter() - started, 0.0, statistics.median(seconds))
+
+
+def plain(task: Task, folder: Path) -> Measured:
+    """Each clip is encoded once and kept in memory."""
+    started = time.perf_counter()
+    pipe = wan.load_pipeline(task.model, dtype=torch.float32)
+    batches = [encode(pipe, clip, task.encoding) for clip in VideoFolder.open(task.dataset)]
+    encoded = time.perf_counter()
+    seconds = bare_loop(pipe.transformer, task, lambda step: batches[step % len(batches)], folder)
+    return Measured(time.perf_counter() - started, encoded - started, statistics.median(seconds))
+
+
+def diffsynth(task: Task, folder: Path) -> Measured:
+    """DiffSynth-Studio's training on our latents, conditions and captions, encoded once."""
+    started = time.perf_counter()
+    pipe = wan.load_pipeline(task.model, dtype=torch.float32)
+    batches = [encode(pipe, clip, task.encoding) for clip in VideoFolder.open(task.dataset)]
+    encoded = time.perf_counter()
+    config = pipe.transformer.config
+    seconds = peer_diffsynth.train(config, batches, task.rank, task.steps, task.learning_rate, folder)
+    return Measured(time.perf_counter() - started, encoded - started, statistics.median(seconds))
+
+
+def floor(task: Task) -> float:
+    """Median seconds of forward and backward alone."""
+    pipe = wan.load_pipeline(task.model, dtype=torch.float32)
+    batch = encode(pipe, VideoFolder.open(task.dataset)[0], task.encoding)
+    lora.add(pipe.transformer, task.card)
+    sigma, noise, seconds = torch.tensor([0.5]), torch.randn_like(batch.latents), []
+    for _ in range(max(5, task.steps // 4)):
+        for parameter in pipe.transformer.parameters():
+            parameter.grad = None
+        started = time.perf_counter()
+        flow_matching.flow_matching_loss(pipe.transformer, batch, sigma, noise).mean().backward()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def compare(task: Task, rounds: int) -> dict:
+    """All arms in turn, another one first in each round."""
+    arms = {"ours": ours, "reencode": reencode, "plain": plain}
+    absent = peer_diffsynth.absent()
+    if absent is None:
+        arms["diffsynth"] = diffsynth
+    measured: dict[str, list[Measured]] = {name: [] for name in arms}
+    floors = []
+    for number in range(rounds):
+        names = list(arms)[number % len(arms) :] + list(arms)[: number % len(arms)]
+        for name in names:
+            with tempfile.TemporaryDirectory() as folder:
+                torch.manual_seed(number)
+                measured[name].append(arms[name](task, Path(folder)))
+        floors.append(floor(task))
+    medians = {
+        name: {
+            key: statistics.median(getattr(m, key) for m in found) for key in ("total", "encoding", "step")
+        }
+        for name, found in measured.items()
+    }
+    return {
+        "rounds": {name: [vars(m) for m in found] for name, found in measured.items()},
+        "floor": floors,
+        "medians": medians,
+        "total_over_ours": {n: m["total"] / medians["ours"]["total"] for n, m in medians.items()},
+        "step_over_floor": {n: m["step"] / statistics.median(floors) for n, m in medians.items()},
+        "not_run": {"diffsynth": absent} if absent else {},
+        "diffsynth_conditions": peer_diffsynth.CONDITIONS,
+    }
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--model", default=str(ROOT / "data" / "nano-wan"))
+    options.add_argument("--dataset", type=Path, help="folder of notebook 01 [default: rendered]")
+    options.add_argument("--clips", type=int, default=40)
+    options.add_argument("--size", type=int, nargs=3, default=(64, 112, 17), metavar=("H", "W", "T"))
+    options.add_argument("--steps", type=int, default=200)
+    options.add_argument("--rank", type=int, default=8)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--json", type=Path, help="write all numbers here")
+    given = options.parse_args()
+    height, width, frames = given.size
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = given.dataset or style_dataset.write(
+            Path(folder) / "set", given.clips, height, width, frames + 16
+        )
+        encoding = examples.Encoding(height, width, frames, 16, variants=0)
+        task = Task(given.model, dataset, encoding, given.steps, given.rank)
+        result = compare(task, given.rounds)
+        count = len(VideoFolder.open(dataset))
+    conditions = {
+        "what": f"{count} files of {height}x{width}, {frames} frames; {given.steps} steps, rank {given.rank}",
+        "model": given.model,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "load_average": os.getloadavg(),
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
+    }
+    for name, value in conditions.items():
+        print(f"{name}: {value}")
+    for name, row in result["medians"].items():
+        print(
+            f"{name:10} {row['total']:8.2f} s ({result['total_over_ours'][name]:.2f} x ours), "
+            f"encoding {row['encoding']:.2f} s, step {row['step'] * 1000:.1f} ms "
+            f"({result['step_over_floor'][name]:.3f} x floor)"
+        )
+    for name, reason in result["not_run"].items():
+        print(f"{name}: not run: {reason}")
+    print(peer_diffsynth.CONDITIONS)
+    if given.json:
+        given.json.write_text(json.dumps({"conditions": conditions, **result}, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
