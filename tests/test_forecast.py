@@ -243,6 +243,7 @@ def test_the_shares_of_the_peak_are_those_of_the_published_times():
     for name, seconds in {"A100-80GB": 2715.5, "H100-80GB": 1491.6, "H200": 974.0}.items():
         gpu = hardware.GPUS[name]
         assert film.sampling_flops(40) / seconds / (gpu.peak * 1e12) == pytest.approx(gpu.share, abs=0.015)
+        assert outlook.Outlook(resolve_style(), 40).clip_seconds(gpu) == pytest.approx(seconds, rel=0.03)
 
 
 @pytest.mark.parametrize(

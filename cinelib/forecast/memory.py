@@ -30,17 +30,16 @@ class Memory:
         return self.base + self.adapter + _ALLOCATOR * (self.activations + self.passing)
 
 
-def base_bytes(parameters: int, linear: int, stored: str, own: int, casts_kept: bool) -> float:
+def base_bytes(parameters: int, linear: int, stored: str, own: int, cast_up: float) -> float:
     """Of the frozen transformer, `linear` of whose `parameters` lie in the blocks' linear layers.
 
     Args:
         stored: "" for `own` bytes a weight, or a key of `STORED`.
-        casts_kept: without checkpointing autograd holds what was cast up for all layers at once.
+        cast_up: share of the linear layers that is cast up at once: all that autograd holds.
     """
     if not stored:
         return float(own * parameters)
-    kept = own * linear if casts_kept else 0.0
-    return own * (parameters - linear) + STORED[stored] * linear + kept
+    return own * (parameters - linear) + (STORED[stored] + own * cast_up) * linear
 
 
 def adapter_bytes(parameters: int, moving_average: bool) -> float:

@@ -82,7 +82,7 @@ class Outlook:
             _linear_weights(config),
             params.base_precision,
             own,
-            casts_kept=not params.gradient_checkpointing,
+            cast_up=1 / config["num_layers"] if params.gradient_checkpointing else 1.0,
         )
         adapter = memory.adapter_bytes(self.adapter, params.ema_decay > 0)
         if params.launch == "fsdp2":  # a share of all, and two blocks gathered: this one and the next
@@ -108,6 +108,12 @@ class Outlook:
         shared = 1 - 1 / self.params.processes
         gathered = 2 * 2 * self.parameters["transformer"] * shared / (gpu.link * 1e9)
         return max(arithmetic, gathered * self.params.gradient_accumulation_steps)
+
+    def clip_seconds(self, gpu: Gpu) -> float:
+        """One clip sampled at this size, as notebooks 02 and 03 do it."""
+        params = self.params
+        work = self.geometry.sampling_flops(params.num_inference_steps, guided=params.guidance_scale > 1)
+        return work / (gpu.share * gpu.peak * 1e12)
 
     def fits(self, gpu: Gpu) -> bool:
         """Whether the peak of a step lies below what the GPU has for it."""

@@ -42,6 +42,7 @@ def as_dict(outlook: Outlook, gpus: Sequence[Gpu]) -> dict[str, Any]:
             gpu.name: {
                 "fits": outlook.fits(gpu),
                 "seconds_per_step": outlook.seconds(gpu),
+                "seconds_per_clip": outlook.clip_seconds(gpu),
                 "error": gpu.error,
                 "share_from": gpu.source,
             }
@@ -129,7 +130,8 @@ def _time(outlook: Outlook, gpus: Sequence[Gpu]) -> Table:
     params = outlook.params
     clips = params.train_batch_size * params.gradient_accumulation_steps * params.processes
     title = f"time, {outlook.operations:.3g} operations a step and process, {clips} clips a step"
-    columns = ("GPU", "fits", "a step", f"{params.max_train_steps} steps", "error", "share of peak")
+    all_steps = f"{params.max_train_steps} steps"
+    columns = ("GPU", "fits", "a step", all_steps, "a clip sampled", "error", "share of peak")
     table = _table(title, *columns)
     for gpu in gpus:
         seconds = outlook.seconds(gpu)
@@ -138,6 +140,7 @@ def _time(outlook: Outlook, gpus: Sequence[Gpu]) -> Table:
             "yes" if outlook.fits(gpu) else "no",
             readable_seconds(seconds),
             readable_seconds(seconds * params.max_train_steps),
+            readable_seconds(outlook.clip_seconds(gpu)),
             f"±{gpu.error:.0%}",
             f"{gpu.share:.0%} of {gpu.peak:g} TFLOP/s: {gpu.source}",
         )
