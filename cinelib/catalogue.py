@@ -77,7 +77,7 @@ class PublishedModel:
         parameters: of one transformer; None where no published count was found.
         experts: transformers, each for a range of noise levels of its own.
         adaptable: whether stage 02 trains an adapter for it.
-        last_frame: whether it takes a last frame beside the first, as the stages from 03 on need.
+        sampled: whether the stages from 03 on sample it: one transformer, with a place for a last frame.
         multiple: what height and width must be multiples of.
     """
 
@@ -92,7 +92,7 @@ class PublishedModel:
     flow_shift: float | None = None
     experts: int = 1
     adaptable: bool = False
-    last_frame: bool = True
+    sampled: bool = True
     multiple: int = 16
     transformer: Mapping[str, Any] = field(default_factory=dict)
     vae: Mapping[str, Any] = field(default_factory=lambda: _VAE)
@@ -127,12 +127,13 @@ _MODELS = (
     ),
     PublishedModel(
         "Wan-AI/Wan2.2-I2V-A14B-Diffusers", "image-to-video", "WanImageToVideoPipeline",
-        720, 1280, 81, 16, 14_288_901_184, flow_shift=5.0, experts=2, adaptable=True, transformer=_WAN_14B,
+        720, 1280, 81, 16, 14_288_901_184, flow_shift=5.0, experts=2, adaptable=True, sampled=False,
+        transformer=_WAN_14B,
         note="two experts, one per noise range; no CLIP image tokens",
     ),
     PublishedModel(
         "Wan-AI/Wan2.2-TI2V-5B-Diffusers", "image-to-video", "WanImageToVideoPipeline",
-        704, 1280, 121, 24, 4_999_787_712, flow_shift=5.0, adaptable=True, last_frame=False, multiple=32,
+        704, 1280, 121, 24, 4_999_787_712, flow_shift=5.0, adaptable=True, sampled=False, multiple=32,
         transformer={
             **_WAN, "num_attention_heads": 24, "num_layers": 30, "ffn_dim": 14336,
             "in_channels": 48, "out_channels": 48,
@@ -172,9 +173,9 @@ def refusal(parameters: StageParameters) -> str | None:
         what = f"{published.role}, {published.note}" if published.note else published.role
         able = ", ".join(model.hub_id for model in _MODELS if model.adaptable)
         return f"{where} ({what}) cannot be adapted by these stages; use {able}"
-    if not published.last_frame and parameters.stage not in {"01_data_preparation", "02_style_stage"}:
-        able = ", ".join(model.hub_id for model in _MODELS if model.adaptable and model.last_frame)
-        return f"{where} takes no last frame, which this stage gives it; use {able}"
+    if not published.sampled and parameters.stage not in {"01_data_preparation", "02_style_stage"}:
+        able = ", ".join(model.hub_id for model in _MODELS if model.adaptable and model.sampled)
+        return f"{where} ({published.note}) is trained by 02 and not sampled by this stage; use {able}"
     sizes = {name: getattr(parameters, name, 0) for name in ("height", "width")}
     for name, value in sizes.items():
         if value % published.multiple:

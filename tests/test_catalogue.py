@@ -49,12 +49,15 @@ def test_encoders_and_vaes_have_the_size_of_the_released_files(hub_id, part, pub
 def test_what_cannot_be_adapted_is_refused_where_it_would_be_trained_or_sampled():
     message = refusal(StyleStage(model="ali-vilab/text-to-video-ms-1.7b"))
     assert "ali-vilab/text-to-video-ms-1.7b" in message and "Wan2.1-I2V-14B-720P" in message
-    for able in ("data/nano-wan", "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers", "Wan-AI/Wan2.2-I2V-A14B-Diffusers"):
+    for able in ("data/nano-wan", "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"):
         assert refusal(StyleStage(model=able)) is None and refusal(MotionStage(model=able)) is None
+    two = "Wan-AI/Wan2.2-I2V-A14B-Diffusers"
+    assert refusal(StyleStage(model=two)) is None
+    assert "two experts" in refusal(MotionStage(model=two)) and "14B-480P" in refusal(MotionStage(model=two))
     small = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
     assert refusal(StyleStage(model=small, height=704, width=1280)) is None
     assert "704 is" in refusal(StyleStage(model=small, height=720, width=1280))
-    assert "no last frame" in refusal(MotionStage(model=small, height=704, width=1280))
+    assert "in place of noise" in refusal(MotionStage(model=small, height=704, width=1280))
 
 
 def test_advice_names_every_setting_that_is_not_the_released_one():
