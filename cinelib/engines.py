@@ -29,6 +29,7 @@ def accelerator(recipe: Recipe, device: torch.device) -> Accelerator:
     if sharded_by_deepspeed(found):
         config = found.state.deepspeed_plugin.deepspeed_config
         config["train_micro_batch_size_per_gpu"] = recipe.train_batch_size
+        config["gradient_accumulation_steps"] = recipe.gradient_accumulation_steps
         config["gradient_clipping"] = recipe.max_grad_norm
     return found
 

@@ -36,21 +36,17 @@ def store(transformer: WanTransformer3DModel, precision: str) -> None:
 def _four_bits(transformer: WanTransformer3DModel) -> None:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ModuleNotFoundError("base_precision 'nf4' needs bitsandbytes: pip install -e '.[accelerator]'")
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn import Linear4bit, Params4bit
 
     linear = [(n, m) for n, m in transformer.blocks.named_modules() if type(m) is torch.nn.Linear]
     for name, layer in linear:
+        width, dtype = (layer.in_features, layer.out_features), layer.weight.dtype
         small = Linear4bit(
-            layer.in_features,
-            layer.out_features,
-            bias=layer.bias is not None,
-            compute_dtype=layer.weight.dtype,
-            quant_type="nf4",
-            device="meta",
+            *width, layer.bias is not None, compute_dtype=dtype, quant_type="nf4", device="meta"
         )
-        device = layer.weight.device
-        small.load_state_dict(layer.state_dict(), assign=True)
-        transformer.blocks.set_submodule(name, small.requires_grad_(False).to(device))
+        weight = Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4", module=small)
+        small.weight, small.bias = weight.to(layer.weight.device), layer.bias  # `to` is what quantises
+        transformer.blocks.set_submodule(name, small)
 
 
 def stored_bytes(transformer: WanTransformer3DModel) -> int:

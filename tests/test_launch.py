@@ -155,11 +155,13 @@ def test_why_a_process_failed_is_told_here(encoded, tmp_path):
 
 
 @pytest.mark.slow
-def test_deepspeed_zero2_on_two_cpu_processes_equals_one_process(encoded, tmp_path, one_process):
+def test_deepspeed_zero2_on_two_cpu_processes_equals_one_process(encoded, tmp_path):
     pytest.importorskip("deepspeed", reason="an optional package: pip install -e '.[accelerator]'")
-    given = job(encoded, tmp_path / "zero2")
-    history, found = launch.train(given, 2, "deepspeed_zero2", print)
-    assert_equal_runs(history, found, one_process)
+    transformer, four = fresh_transformer(), dataclasses.replace(ONE_CLIP, gradient_accumulation_steps=4)
+    history = fit(transformer, encoded, tmp_path / "one", four)
+    given = job(encoded, tmp_path / "zero2", recipe=TWO_CLIPS)
+    theirs, found = launch.train(given, 2, "deepspeed_zero2", print)
+    assert_equal_runs(theirs, found, (history, weights(transformer)))
     assert len(list(given.folder.glob("step-00000006.deepspeed/*optim_states.pt"))) == 2  # a share each
     again, same_weights = launch.train(given, 2, "deepspeed_zero2", print)
     assert again.resumed_at == [6] and same(found, same_weights)

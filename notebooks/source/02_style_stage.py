@@ -229,13 +229,15 @@ for line in store.report.lines():
 
 # %%
 batch = examples.read_batch(film[:1], condition=1)  # condition 1: a re-graded first frame
-t, h, w = (film[0].num_frames - 1) // 4 + 1, params.height // 8, params.width // 8
-assert batch.latents.shape == (1, 16, t, h, w)  # the clip as filmed
-assert batch.condition.shape == (1, 20, t, h, w)  # 4 mask channels, 16 channels of first frame and grey
 assert batch.prompt_embeds.shape[:2] == (1, 512)  # text tokens
-assert batch.condition[:, :4].sum() == 4 * h * w  # the mask marks the first latent frame and no other
-print("latents  ", tuple(batch.latents.shape), "\ncondition", tuple(batch.condition.shape))
-print("text     ", tuple(batch.prompt_embeds.shape), "\nimage    ", tuple(batch.image_embeds.shape))
+in_place = batch.condition.shape[2] == 1  # Wan2.2 TI2V: the first frame takes the place of noise, see below
+if not in_place:
+    t, h, w = (film[0].num_frames - 1) // 4 + 1, params.height // 8, params.width // 8
+    assert batch.latents.shape == (1, 16, t, h, w)  # the clip as filmed
+    assert batch.condition.shape == (1, 20, t, h, w)  # 4 mask channels, 16 of first frame and grey
+    assert batch.condition[:, :4].sum() == 4 * h * w  # the mask marks the first latent frame and no other
+for name in ("latents", "condition", "prompt_embeds", "image_embeds"):
+    print(f"{name:13}", tuple(getattr(getattr(batch, name), "shape", ())) or "none: no image encoder")
 
 # %% [markdown]
 # ## 5. The loss
@@ -259,6 +261,15 @@ def flow_matching_loss(transformer, batch, sigma: torch.Tensor, noise: torch.Ten
     )[0]
     return (velocity.float() - (noise - batch.latents)).square().mean(dim=(1, 2, 3, 4))
 
+
+# %% [markdown]
+# Wan2.2 TI2V-5B has no channels to put the condition beside the noise: its first latent frame *is* the first frame, without noise, and the loss is that of the others. `cinelib` has the loss for both kinds; below we check that it is this one where it should be.
+
+# %%
+from cinelib import flow_matching
+
+if in_place:
+    flow_matching_loss = flow_matching.flow_matching_loss
 
 # %% [markdown]
 # ### Exercise 2.1: stand on the line, point along it (easy, 5 minutes)
@@ -329,10 +340,12 @@ class LoRALinear(torch.nn.Module):
 # output by *exactly* nothing, and it has as many numbers as the formula says.
 
 # %%
-from cinelib import lora, low_precision
+from cinelib import lora, low_precision, wan_layout
 
+experts = wan_layout.experts(params.model)  # transformers by name; only Wan2.2 A14B has two
+unused = {"transformer_2", "text_encoder", "image_encoder"}
 dtype = None if params.precision == "bf16" else torch.float32  # None: what suits the device
-pipe = wan.load_pipeline(params.model, dtype=dtype, without=("text_encoder", "image_encoder"))
+pipe = wan.load_pipeline(params.model, dtype=dtype, without=unused)
 transformer = pipe.transformer
 card = lora.AdapterCard(
     rank=params.rank,
@@ -361,8 +374,6 @@ trainable = lora.add(transformer, card, name="style", seed=params.seed)
 after = loss_now()
 
 # %%
-from cinelib import flow_matching
-
 assert torch.equal(before, after), "a fresh LoRA must change nothing"
 layers = lora.target_layers(transformer, params.targets).values()
 formula = params.rank * sum(layer.in_features + layer.out_features for layer in layers)
@@ -413,7 +424,6 @@ def lora_parameters(blocks, width, rank):
 # Every `sample_every` steps the held-out clip is *sampled* as well, from the same noise each time.
 
 # %%
-from cinelib import flow_matching
 from cinelib.runs.files import digest
 from cinelib.samples import SampleClips
 
@@ -421,7 +431,8 @@ held_out = film[-params.validation_clips :]
 train_clips, train_scrambled = film[: -params.validation_clips], scrambled[: -params.validation_clips]
 assert train_clips, f"{len(film)} clips are too few to hold out {params.validation_clips}"
 shared = set(flow_matching.Recipe.__dataclass_fields__) & set(type(params).model_fields)
-recipe = flow_matching.Recipe(**{name: getattr(params, name) for name in shared})
+given = {name: getattr(params, name) for name in shared}
+recipe = flow_matching.Recipe(**given, sigma_range=experts["transformer"])
 
 
 def training_folder(name: str, recipe: flow_matching.Recipe) -> Path:
@@ -470,7 +481,7 @@ def fit_in_processes(transformer, job: Job) -> training.History:
 
 
 # %%
-def fit(transformer, name: str, clips: list, recipe, sampled: SampleClips | None = None) -> training.History:
+def fit(transformer, name: str, clips: list, recipe, sampled=None, expert="transformer") -> training.History:
     """Train a fresh adapter `name`, or go on from its newest checkpoint."""
     if name in getattr(transformer, "peft_config", {}):
         transformer.delete_adapters(name)
@@ -483,11 +494,12 @@ def fit(transformer, name: str, clips: list, recipe, sampled: SampleClips | None
         tuple(held_out),
         null_prompt,
         training_folder(name, recipe),
+        component=expert,
         adapter=name,
         dtype=str(dtype or "").removeprefix("torch."),
         base_precision=params.base_precision,
         samples=sampled,
-        board=stage.folder / "tensorboard" / name,
+        board=stage.folder / "tensorboard" / (name if expert == "transformer" else f"{name}-{expert}"),
     )
     return fit_here(transformer, job) if params.processes == 1 else fit_in_processes(transformer, job)
 
@@ -518,6 +530,22 @@ short = replace(recipe, max_train_steps=params.control_steps, patience=0)
 control = fit(transformer, "control", train_scrambled, short)
 lora.save(stage.folder / "control", transformer, replace(card, steps=control.step), "control")
 del pipe, transformer
+
+# %% [markdown]
+# Wan2.2 A14B has two transformers: one takes a clip from pure noise down to noise level 0.9, the other does the rest. Each gets an adapter of its own, trained on its own noise levels. Every other model has one transformer, and the next cell does nothing.
+
+# %%
+for expert, sigmas in list(experts.items())[1:]:
+    others = {"transformer", "vae", "text_encoder", "image_encoder"}
+    transformer = getattr(wan.load_pipeline(params.model, dtype=dtype, without=others), expert)
+    low_precision.store(transformer, params.base_precision)
+    own = caching.weights_hash(params.model, expert, Path(params.cache) / "hashes.json")
+    for name, part, how in (("style", train_clips, recipe), ("control", train_scrambled, short)):
+        found = fit(transformer, name, part, replace(how, sigma_range=sigmas), expert=expert)
+        place = stage.folder / ("lora" if name == "style" else "control")
+        lora.save(place, transformer, replace(card, base_hash=own, steps=found.step), name, expert)
+        transformer.delete_adapters(name)
+    del transformer
 
 # %%
 rows = [{"arm": arm, **row} for arm, h in (("lora", history), ("control", control)) for row in h.validation]
@@ -626,39 +654,38 @@ if history.samples:
 pd.DataFrame(history.samples).round(4)
 
 # %% [markdown]
-# The last column is `movement`: the mean distance between *neighbouring* frames of the sample, against that of the film's clip. 1 moves as the film does, 0 stands still. Why watch it? Take some of the film's own clips from their middle on. Two futures are equally
-# far from what was filmed: nothing moves any more, or everything moves back the way it came. The second is a perfectly natural clip.
+# The last column is `movement`: the mean distance between *neighbouring* frames of the sample, against that of the film's clip. 1 moves as the film does, 0 stands still. Why watch it? Take some of the film's own clips from their middle frame on. What if the model
+# had let everything move back the way it came? A perfectly natural clip, only not the one that was filmed. Now slow it down, until it stands still.
 
 
 # %%
-def futures(frames: np.ndarray) -> dict[str, np.ndarray]:
-    """From the middle frame on: as filmed, standing still, and played backwards. (T, H, W, 3) each."""
+def at_speed(frames: np.ndarray, speed: float) -> np.ndarray:
+    """From the middle frame on, (T, H, W, 3): 1 as filmed, 0 standing still, -1 back the way it came."""
     middle = (len(frames) - 1) // 2
-    filmed = frames[middle : 2 * middle + 1]
-    return {"as filmed": filmed, "still": np.repeat(filmed[:1], len(filmed), 0), "back": frames[middle::-1]}
+    return frames[[middle + round(speed * t) for t in range(0, middle + 1, 4)]]
 
 
+speeds = {"as filmed": 1, "back": -1, "back, half as fast": -0.5, "back, a quarter": -0.25, "still": 0}
 perceptual = LPIPS(params.alexnet) if params.alexnet else FeatureDistance()
 rows = []
-for clip in [dataset[k] for k in range(0, len(dataset), max(1, len(dataset) // 6))][:6]:
-    shown = {name: frames[::4] for name, frames in futures(clip.frames()).items()}
-    for name, frames in shown.items():
-        distance = float(perceptual(frames, shown["as filmed"]).mean())
-        row = {"future": name, "to the film": distance, "frame to frame": movement(frames, perceptual)}
+for clip in [dataset[k] for k in range(0, len(dataset), max(1, len(dataset) // 4))][:4]:
+    frames = clip.frames()
+    for name, speed in speeds.items():
+        shown = at_speed(frames, speed)
+        distance = float(perceptual(shown, at_speed(frames, 1)).mean())
+        row = {"what is shown": name, "to the film": distance, "frame to frame": movement(shown, perceptual)}
         rows.append({"clip": clip.file_name, **row})
 found = pd.DataFrame(rows)
-stillness = found.groupby("future", sort=False)[["to the film", "frame to frame"]].mean()
+stillness = found.groupby("what is shown", sort=False)[["to the film", "frame to frame"]].mean()
 assert stillness.loc["still", "frame to frame"] == 0
-apart = found.pivot(index="clip", columns="future", values="to the film")
+apart = found.pivot(index="clip", columns="what is shown", values="to the film")
 nearer = int((apart["still"] < apart["back"]).sum())
-print(
-    f"{perceptual.name}: the still clip is nearer to the film than the moving one in {nearer} of {len(apart)}"
-)
+print(f"{perceptual.name}: still is nearer to the film than moving back in {nearer} of {len(apart)} clips")
 stillness.round(4)
 
 # %% [markdown]
-# A still clip has *no* change from frame to frame: nothing in it can be wrong by moving. A model that stops moving is rewarded for it, and once it stands still, the distance stays where it is: a plateau. Whoever stops on that plateau alone, and keeps the weights
-# of the lowest distance, keeps stillness. So `early_stopping` takes the held-out loss (the default), the perceptual distance (as in the source) or either, and `movement` stands beside it.
+# Read the second column downwards. Nothing in a still clip can be wrong by moving, so a model that lets go of motion is paid for it at every step. Once it stands still the distance stays where it is: a plateau. Whoever stops on that plateau alone, and keeps
+# the weights of the lowest distance, keeps stillness. So `early_stopping` takes the held-out loss (the default), the perceptual distance (as in the source) or either, and `movement` stands beside it.
 
 # %% [markdown]
 # ## 9. The file, and what other tools make of it
@@ -676,8 +703,12 @@ assert loaded.keys() == weights.keys()
 if pipe.transformer.dtype == torch.float32 and not params.base_precision:  # else loaded in bf16, or rounded
     assert all(torch.equal(loaded[name], weights[name]) for name in weights)
     assert torch.equal(loaded_loss, trained_loss), "the file must reproduce the training-time output exactly"
+if len(experts) == 2:
+    second = {"weight_name": lora.file_name("transformer_2"), "load_into_transformer_2": True}
+    pipe.load_lora_weights(str(stage.folder / "lora"), adapter_name="style", **second)
 lora.load(pipe, stage.folder / "control", "control")
-original = lora_export.export_original(stage.folder / "lora")  # the key names of Wan's own code
+for expert in experts:
+    lora_export.export_original(stage.folder / "lora", expert)  # the key names of Wan's own code
 print(lora.read_card(stage.folder / "lora"))
 
 # %% [markdown]
@@ -697,7 +728,7 @@ modules = dict(pipe.transformer.named_modules())
 sizes = np.full((len(kinds), len(pipe.transformer.blocks)), np.nan)
 for column in range(sizes.shape[1]):
     for row, kind in enumerate(kinds):
-        layer = modules[f"blocks.{column}.attn2.{kind}"]
+        layer = modules.get(f"blocks.{column}.attn2.{kind}")
         if hasattr(layer, "lora_A"):
             sizes[row, column] = update_size(layer)
 figure, (ax,) = show.new_figure(size=(6.5, 2.6), title="Where the LoRA moved the model")
@@ -785,7 +816,7 @@ def draw_strips(part) -> None:
 def draw_numbers(part) -> None:
     """Held-out loss by noise level, and the distance to the film's colours."""
     left, right = part.subplots(1, 2)
-    sigmas = flow_matching.VALIDATION_SIGMAS
+    sigmas = flow_matching.validation_sigmas(recipe.sigma_range)
     ends = {"base": history.validation[0], "lora": history.validation[-1], "control": control.validation[-1]}
     for arm, row in ends.items():
         left.plot(sigmas, [row[f"{s:g}"] for s in sigmas], "o-", color=show.color(arm), label=arm)
