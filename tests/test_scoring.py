@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-import huggingface_hub
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from typer.testing import CliRunner
 
 from cinelib.cli import app
@@ -171,7 +171,7 @@ def test_perceptual_pairs_by_name_and_refuses_what_does_not_align(folder, tmp_pa
 def test_a_request_that_cannot_be_answered_is_one_line_and_exit_code_2(
     folder, tmp_path, options, message, monkeypatch
 ):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # else it retries for a minute
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # else it retries for a minute
     answer = run(folder, tmp_path, *options)
     assert answer.exit_code == 2 and message in answer.stderr
     assert "Traceback" not in answer.output

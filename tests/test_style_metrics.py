@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cinelib.metrics.style import (
     grade_distance,
+    light_drift,
     lighting,
     lighting_distance,
     look,
@@ -101,8 +102,8 @@ def test_palette_distance_sees_only_the_mask():
 def test_drift_is_zero_for_a_still_and_grows_when_the_look_fades():
     still = np.repeat(picture(frames=1), 5, axis=0)
     fading = np.stack([(f * (1 - 0.1 * t)).astype(np.uint8) for t, f in enumerate(still)])
-    assert look_drift(still) == 0
-    assert look_drift(fading) > 5
+    assert look_drift(still) == light_drift(still) == 0
+    assert look_drift(fading) > 5 and light_drift(fading) > 5
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,18 @@ def lighting_distance(frames: np.ndarray | Look, reference_frames: np.ndarray | 
 
 def look_drift(frames: np.ndarray) -> float:
     """Largest `grade_distance` between the first, middle and last frame: is the look held over time?"""
+    return max(grade_distance(one, other) for one, other in _moments(frames))
+
+
+def light_drift(frames: np.ndarray) -> float:
+    """Largest distance of luma histograms (L* units) between the first, middle and last frame."""
+    return max(lighting_distance(one, other).luma for one, other in _moments(frames))
+
+
+def _moments(frames: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     frames = as_clip(frames, minimum=2)
     first, middle, last = frames[:1], frames[len(frames) // 2][None], frames[-1:]
-    return max(grade_distance(first, middle), grade_distance(middle, last), grade_distance(first, last))
+    return [(first, middle), (middle, last), (first, last)]
 
 
 def _lab(frames: np.ndarray) -> np.ndarray:

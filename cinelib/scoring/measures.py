@@ -12,7 +12,7 @@ from cinelib.metrics.clip_sim import ClipSimilarity
 from cinelib.metrics.extractors import Extractor
 from cinelib.metrics.motion import motion_score
 from cinelib.metrics.perceptual import Perceptual
-from cinelib.metrics.style import Look, grade_distance, lighting_distance, look, look_drift
+from cinelib.metrics.style import Look, grade_distance, light_drift, lighting_distance, look, look_drift
 from cinelib.scoring.clips import Footage
 
 STYLE_FRAMES, STYLE_HEIGHT, STYLE_WIDTH = 8, 144, 256
@@ -85,18 +85,20 @@ class StyleMeasure:
     @property
     def values(self) -> tuple[str, ...]:
         """Drift always, distances with a reference."""
-        return ("look drift",) + (("grade distance", "lighting distance") if self.reference else ())
+        return ("look drift", "light drift") + (
+            ("grade distance", "lighting distance") if self.reference else ()
+        )
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """The reference is part of it."""
         size = [STYLE_FRAMES, STYLE_HEIGHT, STYLE_WIDTH]
-        return {"version": 1, "frames": size, "reference": self.reference_id, "opencv": cv2.__version__}
+        return {"version": 2, "frames": size, "reference": self.reference_id, "opencv": cv2.__version__}
 
     def __call__(self, clip: Footage, prompt: str) -> Values:
         """Distances in CIELAB units."""
         frames = small_frames(clip.frames)
-        found: Values = {"look drift": look_drift(frames)}
+        found: Values = {"look drift": look_drift(frames), "light drift": light_drift(frames)}
         if self.reference is not None:
             own, reference = look(frames), self.reference()
             found["grade distance"] = grade_distance(own, reference)

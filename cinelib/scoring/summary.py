@@ -16,7 +16,7 @@ _RANGE = {
     **dict.fromkeys(("D", "C", "camera share", "texture share", "too fast for flow"), (0.0, 1.0)),
     "S": (-1.0, 1.0),
     "mean speed": (0.0, np.inf),
-    **dict.fromkeys(("look drift", "grade distance", "lighting distance"), (0.0, np.inf)),
+    **dict.fromkeys(("look drift", "light drift", "grade distance", "lighting distance"), (0.0, np.inf)),
 }
 _PACKAGES = ("cinelib", "numpy", "opencv-python-headless", "torch")
 
