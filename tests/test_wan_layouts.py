@@ -1,6 +1,10 @@
 """Each layout of Wan, on random weights: from cached latents to a file that diffusers loads, unchanged."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import style_dataset
@@ -9,6 +13,7 @@ import torch
 from diffusers import WanImageToVideoPipeline
 from PIL import Image
 
+import cinelib
 from cinelib import cache, examples, flow_matching, lora, lora_export, training, wan, wan_layout
 from cinelib.dataset import VideoFolder
 
@@ -162,3 +167,27 @@ def test_a_model_without_a_place_for_a_last_frame_says_so(tmp_path):
     still = Image.new("RGB", (64, 32))
     with pytest.raises(ValueError, match="no last frame"):
         pipe(image=still, last_image=still, prompt="a knight", height=32, width=64, num_frames=9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout, width", [("two experts", 48), ("text and image", 64)])
+def test_notebook_02_trains_each_layout_and_files_each_experts_adapter(tmp_path, layout, width):
+    model = tiny_wan.save(tmp_path / "model", layout)
+    for name in ("notebooks", "cinelib", "data"):
+        (tmp_path / name).symlink_to(Path(cinelib.__file__).parents[1] / name)
+    sizes = [f"-p{stage}.width={width}" for stage in ("01", "02")]
+    options = ["--profile", "smoke", "-p", f"02.model={model}", *sizes]
+    answer = subprocess.run(
+        [sys.executable, "-m", "cinelib.cli", "run", "02", *options],
+        cwd=tmp_path,
+        env={**os.environ, "CINELIB_ROOT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    (stage,) = (tmp_path / "papermill_runs" / "stages").glob("02_style_stage-*")
+    pipe = wan.load_pipeline(model, device="cpu")
+    assert lora.load(pipe, stage / "lora").targets == "attn2"
+    count = len(wan_layout.experts(str(model)))
+    assert len(list((stage / "lora").glob("pytorch_lora_weights*"))) == count
+    assert len(list((stage / "control").glob("pytorch_lora_weights*"))) == count

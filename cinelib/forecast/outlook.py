@@ -1,5 +1,6 @@
 """What a style stage with given parameters will take, whether it fits a GPU, and the nearest that does."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -143,16 +144,19 @@ class Outlook:
             accumulated = clips * params.gradient_accumulation_steps
             batches.append({"train_batch_size": 1, "gradient_accumulation_steps": accumulated})
         recomputed = [{}] if params.gradient_checkpointing else [{}, {"gradient_checkpointing": True}]
-        stored = [{}] + [{"base_precision": name} for name in memory.STORED if not params.base_precision]
+        given = memory.STORED.get(params.base_precision, math.inf)
+        stored = [{}] + [{"base_precision": name} for name, size in memory.STORED.items() if size < given]
         shared = [{}]
         if params.processes == 1:
             shared += [{"processes": n, "launch": "fsdp2"} for n in (2, 4, 8)]
+        elif params.launch != "fsdp2":
+            shared.append({"launch": "fsdp2"})
         shorter = [{}] + [{"num_frames": n} for n in range(params.num_frames - 4, 4, -4)]
         smaller = [{}] + [{"height": h, "width": w} for h, w in self._sizes()]
         for size, frames, processes, base, again, batch in product(
             smaller, shorter, shared, stored, recomputed, batches
         ):
-            if not (base and processes):  # a rounded base cannot be sharded
+            if not (processes and (base or params.base_precision)):  # a rounded base cannot be sharded
                 yield {**batch, **again, **base, **processes, **frames, **size}
 
     def _sizes(self) -> list[tuple[int, int]]:
