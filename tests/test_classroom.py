@@ -249,6 +249,23 @@ def test_interrupted_training_continues_bit_for_bit(tmp_path):
     assert whole.losses[-1] == parts.losses[-1]
 
 
+def test_a_channel_that_the_decoder_ignores_has_no_effect(smoke, clip):
+    import copy
+
+    import torch
+
+    from cinelib.classroom import encoding, vae
+
+    net = copy.deepcopy(smoke.vae)
+    with torch.no_grad():
+        net.post_quant_conv.weight[:, 3] = 0
+    effects = vae.channel_effects(net, encoding.to_pixels(clip.frames))
+    assert effects.shape == (16,)
+    assert effects[3] == 0
+    assert float(effects.mean()) == pytest.approx(1, abs=1e-5)
+    assert int((effects > 0).sum()) == 15
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):
     import torch
 
@@ -279,13 +296,18 @@ def test_smoke_recipe_runs_restores_and_exports(tmp_path):
     from cinelib.metrics.video_features import VideoFeatures
     from cinelib.wan import load_pipeline
 
-    recipe = Recipe(SETTINGS, tmp_path / "build", log=lambda line: None)
-    recipe.run()
+    def fresh():
+        return Recipe(SETTINGS, tmp_path / "build", log=lambda line: None)
+
+    fresh().run("render", "language", "contrast", "vae")
+    recipe = fresh()  # a later process, which has nothing but the folder
+    recipe.run("encode", "denoise")
+    fresh().run("view")
     std = recipe.pipe.vae.config.latents_std
     assert len(std) == 16
     assert min(std) > 0
     assert std != [1.0] * 16
-    again = Recipe(SETTINGS, tmp_path / "build", log=lambda line: None)
+    again = fresh()
     restored = again.restore()
     for part in ("vae", "text_encoder", "image_encoder", "transformer"):
         trained = getattr(recipe.pipe, part).state_dict()

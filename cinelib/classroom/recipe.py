@@ -139,14 +139,14 @@ class Recipe:
 
     def encode(self) -> None:
         """Encode every clip once."""
-        encoding.encode_to(self._encoded, self.pipe, self.clips, rank(), world())
+        encoding.encode_to(self._encoded, self.encoders, self.clips, rank(), world())
 
     def denoise(self) -> None:
         """Train the transformer; its moving average is what ships."""
-        data = encoding.load(self._encoded, self.pipe, self.device)
+        data = encoding.load(self._encoded, self.encoders, self.device)
         self.log(f"denoiser: {len(data)} clips")
-        plan, batch = self.settings.denoiser, self.settings.batch
-        self._follow(denoiser.train(self.pipe.transformer, data, self.folder, plan, batch, self.log))
+        plan, batch, weights = self.settings.denoiser, self.settings.batch, self._channel_weights()
+        self._follow(denoiser.train(self.pipe.transformer, data, self.folder, plan, batch, weights, self.log))
         self._load_average(self.pipe.transformer, "denoiser.pt")
 
     def view(self) -> None:
@@ -166,18 +166,30 @@ class Recipe:
             draft.replace(path)
         self.pipe.vae.register_to_config(**json.loads(path.read_text(encoding="utf-8")))
 
-    def restore(self) -> "WanImageToVideoPipeline":
-        """The pipeline as trained so far, for export or evaluation, without training anything."""
-        self.pipe.text_encoder.load_state_dict(
-            _prefixed(_weights(self.folder / "language.pt"), "encoder."), strict=False
-        )
+    def _channel_weights(self) -> torch.Tensor:
+        # half way between counting all channels alike and counting what they do to the pixels
+        clips = encoding.to_pixels(self.clips.frames[:2, :9])
+        weights = vae.channel_effects(self.pipe.vae, clips).sqrt()
+        self.log(f"denoiser: channel weights {[round(float(weight), 2) for weight in weights]}")
+        return weights / weights.mean()
+
+    @cached_property
+    def encoders(self) -> "WanImageToVideoPipeline":
+        """`pipe` with what the stages before `encode` have left in `folder`."""
+        language_weights = _prefixed(_weights(self.folder / "language.pt"), "encoder.")
+        self.pipe.text_encoder.load_state_dict(language_weights, strict=False)
         self._load_average(self.clip, "clip.pt")
         self.pipe.image_encoder.load_state_dict(_vision_state(self.clip, self.pipe.image_encoder))
         self._load_average(self.pipe.vae, vae.finished(self.folder, self.settings.vae_phases)[-1].name)
         self._normalise_latents()
-        if (self.folder / "denoiser.pt").exists():
-            self._load_average(self.pipe.transformer, "denoiser.pt")
         return self.pipe
+
+    def restore(self) -> "WanImageToVideoPipeline":
+        """The pipeline as trained so far, for export or evaluation, without training anything."""
+        pipe = self.encoders
+        if (self.folder / "denoiser.pt").exists():
+            self._load_average(pipe.transformer, "denoiser.pt")
+        return pipe
 
     def autoencoder_of(self, path: Path) -> "AutoencoderKLWan":
         """The autoencoder as the checkpoint at `path` holds it."""
@@ -192,7 +204,7 @@ class Recipe:
 
     @property
     def _encoded(self) -> Path:
-        return self.folder / "encoded" / encoding.fingerprint(self.pipe)
+        return self.folder / "encoded" / encoding.fingerprint(self.encoders)
 
     def _follow(self, saves: "object") -> None:
         for training in saves:

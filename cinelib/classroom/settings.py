@@ -34,9 +34,9 @@ NANO = Settings(
     contrast=Plan(steps=500, learning_rate=1e-3, ema=0.99),
     vae=Plan(steps=1, learning_rate=1e-3, ema=0.99),
     denoiser=Plan(
-        steps=12_000, learning_rate=1e-3, ema=0.999, milestones=(500, 1500, 3000, 6000, 9000, 12_000)
+        steps=11_000, learning_rate=1e-3, ema=0.999, milestones=(500, 1500, 3000, 5000, 8000, 11_000)
     ),
-    viewer=Plan(steps=1500, learning_rate=5e-4, ema=0.99),
+    viewer=Plan(steps=1000, learning_rate=5e-4, ema=0.99),
 )
 _QUICK = Plan(steps=3, learning_rate=1e-3, warmup=1, bf16=False)
 SMOKE = Settings(

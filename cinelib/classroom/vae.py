@@ -161,6 +161,23 @@ def latent_statistics(vae: "AutoencoderKLWan", clips: Tensor) -> dict[str, list[
     }
 
 
+@torch.no_grad()
+def channel_effects(vae: "AutoencoderKLWan", clips: Tensor, size: float = 0.5) -> Tensor:
+    """What noise in one latent channel does to the decoded pixels, (16,), relative to the channels' mean.
+
+    Squared pixel change by noise of `size` times the channel's own spread, over `clips` (N, 3, T, H, W).
+    """
+    latents = autoencoder.encode(vae, clips.to(vae.device)).float()
+    decoded = autoencoder.decode(vae, latents)
+    spread, effects = latents.std(dim=(0, 2, 3, 4)), []
+    for channel in range(latents.shape[1]):
+        noise = torch.randn(latents[:, channel].shape, generator=generator(0, channel)).to(latents)
+        changed = latents.clone()
+        changed[:, channel] += size * spread[channel] * noise
+        effects.append((autoencoder.decode(vae, changed) - decoded).square().mean())
+    return torch.stack(effects) / torch.stack(effects).mean()
+
+
 def psnr(decoded: Tensor, pixels: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB of each frame, (B, T), of clips (B, 3, T, H, W) in [-1, 1]."""
     error = ((decoded.clamp(-1, 1) - pixels) / 2).square().mean(dim=(1, 3, 4))
