@@ -1,6 +1,7 @@
 """`cinelib score`: numbers for any folder, what is left out and why, resumption, exit codes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,21 @@ def test_features_that_are_not_finite_are_left_out_by_name(folder, film, tmp_pat
     assert answer.exit_code == 1
 
 
+def test_what_is_wrong_with_the_reference_is_said(folder, film, tmp_path):
+    reference = tmp_path / "reference"
+    shutil.copytree(film, reference)
+    shutil.copy(folder / "a.mp4", reference / "again.mp4")
+    shutil.copy(folder / "short.mp4", reference / "short.mp4")
+    shutil.copy(folder / "broken.mp4", reference / "broken.mp4")
+    answer = run(folder / "a.mp4", tmp_path, "--metrics", "features", "--reference", str(reference))
+    result = json.loads(answer.stdout)
+    assert answer.exit_code == 1
+    (failure,) = result["failures"]
+    assert failure["file"] == "broken.mp4" and failure["reference"]
+    assert any(note.startswith("reference short.mp4 left out: lasts") for note in result["notes"])
+    assert any("1 of the clips are in the reference too" in note for note in result["notes"])
+
+
 def test_long_clips_are_cut_and_said_to_be(folder, tmp_path):
     request = Request(folder / "a.mp4", tmp_path, metrics=("motion",), seconds=0.5, window=0.5)
     assert "only the first 0.5 s" in score(request)["clips"][0]["notes"][0]
@@ -162,6 +178,7 @@ def test_perceptual_pairs_by_name_and_refuses_what_does_not_align(folder, tmp_pa
         (["--metrics", "beauty"], "unknown metrics beauty; known: motion, style"),
         (["--metrics", "features"], "give --reference DIR"),
         (["--i3d", "x.pt"], "go together"),
+        (["--metrics", "vbench"], "pip install vbench"),
         (["--window", "3", "--seconds", "2"], "need 0 < window <= seconds"),
         (["--clip-model", "nowhere/none"], "hf download openai/clip-vit-base-patch32"),
         (["--prompts", "missing.jsonl"], "prompts missing.jsonl"),

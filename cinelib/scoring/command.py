@@ -20,7 +20,7 @@ def score(
     reference: Annotated[Path | None, typer.Option(help="folder of real clips to compare with")] = None,
     prompts: Annotated[Path | None, typer.Option(help=".jsonl, .csv or .json: file_name, text")] = None,
     metrics: Annotated[
-        str, typer.Option(help="motion,style,clip,features,perceptual [default: what the inputs allow]")
+        str, typer.Option(help="motion,style,clip,features,perceptual,vbench [default: what inputs allow]")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable, on standard output")] = False,
     seconds: Annotated[float, typer.Option(help="look at the first seconds of each clip")] = 10.0,

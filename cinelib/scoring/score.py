@@ -1,7 +1,7 @@
 """One scoring of a folder: what is known is reused, what is new is measured, and all of it is summed up."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from cinelib.scoring import summary
 from cinelib.scoring.clips import Footage, ScoreError, decode, find, prompt_of, read_prompts
 from cinelib.scoring.ledger import Entry, Ledger
 from cinelib.scoring.measures import FeatureMeasure, Measure
-from cinelib.scoring.selection import Request, features_for, measures_for
+from cinelib.scoring.selection import Request, features_for, measures_for, vbench_entries
 
 Progress = Callable[[int, int, str], None]
 
@@ -41,31 +41,53 @@ def score(request: Request, progress: Progress = lambda done, total, name: None)
     """
     prompts = read_prompts(request.prompts) if request.prompts else {}
     hashes = Hashes(request.cache / "hashes.json")
+    own, other = Tally(), Tally()
     with Child() as child:
         session = Session(request, child, Ledger(request.cache), hashes)
         found = find(request.path, child)
-        references = [s for s in find(request.reference, child) if not s.reason] if request.reference else []
-        if request.reference and not references:
+        references = find(request.reference, child) if request.reference else []
+        usable = [source for source in references if not source.reason]
+        if references and not usable:
             raise ScoreError(f"no video in {request.reference} decodes")
-        measures = measures_for(request, references, session.footage, hashes)
-        rows, failures = [], []
-        feature = features_for(request)
-        jobs = [(source, True) for source in found] + [(source, False) for source in references if feature]
-        vectors: dict[bool, list[np.ndarray]] = {True: [], False: []}
-        for done, (source, own) in enumerate(jobs):
+        measures, feature = measures_for(request, usable, session.footage, hashes), features_for(request)
+        jobs = [(source, measures, own) for source in found]
+        jobs += [(source, [], other) for source in references]
+        for done, (source, chosen, tally) in enumerate(jobs):
             progress(done, len(jobs), source.file)
-            row, vector = _clip(session, source, measures if own else [], feature, prompts)
-            if "reason" in row:
-                failures.append({"file": row["file"], "reason": row["reason"], "reference": not own})
-                continue
-            if own:
-                rows.append(row)
-            if vector is not None:
-                vectors[own].append(vector)
+            tally.add(*_clip(session, source, chosen, feature, prompts))
         progress(len(jobs), len(jobs), "")
     hashes.save()
-    result = summary.of(rows, measures, feature, vectors[True], vectors[False])
-    return {"path": str(request.path), "clips": rows, "failures": failures, **result}
+    result = summary.of(own.rows, measures, feature, own.vectors, other.vectors)
+    result["summary"] |= vbench_entries(request, prompts)
+    result["notes"] += _about_reference(own.rows, other.rows)
+    failures = own.failures + [failure | {"reference": True} for failure in other.failures]
+    return {"path": str(request.path), "clips": own.rows, "failures": failures, **result}
+
+
+@dataclass
+class Tally:
+    """What became of a set of clips."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    vectors: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, row: dict[str, Any], vector: np.ndarray | None) -> None:
+        """One clip: a row with `reason` did not decode."""
+        (self.failures if "reason" in row else self.rows).append(row)
+        if vector is not None:
+            self.vectors.append(vector)
+
+
+def _about_reference(own: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> list[str]:
+    notes = []
+    for row in other:
+        for reason in dict.fromkeys(row["excluded"].values()):
+            notes.append(f"reference {row['file']} left out: {reason}")
+    shared = {row["sha256"] for row in own} & {row["sha256"] for row in other}
+    if shared:
+        notes.append(f"{len(shared)} of the clips are in the reference too: distances to it are too small")
+    return notes
 
 
 def _clip(
@@ -115,6 +137,8 @@ def _facts(source: Source, content: str, seconds: float) -> dict[str, Any]:
 def _try(measure: Measure, footage: Footage, prompt: str) -> Entry:
     try:
         return {"values": measure(footage, prompt)}
+    except ScoreError:  # of the reference, not of this clip
+        raise
     except ValueError as error:
         return {"excluded": str(error)}
 

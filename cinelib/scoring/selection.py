@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from cinelib.footage.isolation import ChildError
 from cinelib.footage.sources import Source
 from cinelib.metrics.clip_sim import ClipSimilarity
 from cinelib.metrics.extractors import I3D, Extractor, FrameFeatures
 from cinelib.metrics.perceptual import LPIPS, FeatureDistance
 from cinelib.metrics.style import Look, look
+from cinelib.metrics.vbench_adapter import WITH_PROMPTS, WITHOUT_PROMPTS, vbench_scores
 from cinelib.metrics.video_features import VideoFeatures
 from cinelib.runs.files import Hashes, digest
 from cinelib.scoring.clips import Footage, ScoreError
@@ -25,7 +27,7 @@ from cinelib.scoring.measures import (
     small_frames,
 )
 
-METRICS = ("motion", "style", "clip", "features", "perceptual")
+METRICS = ("motion", "style", "clip", "features", "perceptual", "vbench")
 _NEED_REFERENCE = ("features", "perceptual")
 
 
@@ -81,7 +83,8 @@ def measures_for(
 
         @cache
         def film() -> Look:
-            return look(np.concatenate([small_frames(decode(source).frames) for source in references]))
+            clips = [_reference(source, decode) for source in references]
+            return look(np.concatenate([small_frames(clip.frames) for clip in clips]))
 
         identity = digest(sorted(contents.values())) if references else ""
         found.append(StyleMeasure(film if references else None, identity))
@@ -91,7 +94,7 @@ def measures_for(
         by_name = {source.file: source for source in references}
 
         def partner(file: str) -> Footage | None:
-            return decode(by_name[file]) if file in by_name else None
+            return _reference(by_name[file], decode) if file in by_name else None
 
         distance = _network(LPIPS, request.alexnet) if request.alexnet else FeatureDistance()
         found.append(PerceptualMeasure(distance, partner, contents))
@@ -112,8 +115,30 @@ def features_for(request: Request) -> FeatureMeasure | None:
     return FeatureMeasure(extractor, request.window)
 
 
+def _reference(source: Source, decode: Callable[[Source], Footage]) -> Footage:
+    try:
+        return decode(source)
+    except (ChildError, ValueError) as error:
+        raise ScoreError(f"reference {source.file}: {error}") from error
+
+
 def _network(kind: Callable, *arguments: str) -> object:
     try:
         return kind(*arguments)
     except (OSError, ValueError) as error:
         raise ScoreError(str(error)) from error
+
+
+def vbench_entries(request: Request, prompts: dict[str, str]) -> dict[str, dict]:
+    """VBench's dimensions for the summary, when asked for: those with prompts too where prompts are given."""
+    import torch
+
+    if "vbench" not in request.chosen:
+        return {}
+    dimensions = WITHOUT_PROMPTS + (WITH_PROMPTS if prompts else ())
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = vbench_scores(request.path, dimensions, prompts, device)
+    except (ImportError, ValueError, RuntimeError) as error:
+        raise ScoreError(str(error)) from error
+    return {result.name: {"measure": "vbench", **result.as_metric()} for result, _ in found.values()}
