@@ -21,7 +21,8 @@ class Monitor:
     """Held-out loss, sample clips and adapter norm of one training, and the plateaus that end it.
 
     Raises:
-        ValueError: the recipe stops on a gauge that is not measured.
+        ValueError: the recipe stops on a gauge that is not measured, or clips are to be sampled with a
+            transformer that is trained for some noise levels only.
     """
 
     def __init__(
@@ -31,6 +32,8 @@ class Monitor:
         self.loss, self.adapter = loss, adapter
         self.plateaus: dict[str, Plateau] = {}
         self.board: Board | None = None
+        if samples and recipe.sigma_range != (0.0, 1.0):
+            raise ValueError(f"no clip can be sampled from noise levels {recipe.sigma_range} alone")
         stops = recipe.early_stopping
         if recipe.patience and stops in ("loss", "either"):
             if not validation:
@@ -38,7 +41,7 @@ class Monitor:
             self.plateaus["validation"] = Plateau("held-out loss")
         if recipe.patience and stops in ("perceptual", "either"):
             if samples is None:
-                raise ValueError(f"early_stopping {stops!r} needs sample clips, sample_every is 0")
+                raise ValueError(f"early_stopping {stops!r} needs sample clips, there are none")
             self.plateaus["samples"] = Plateau(samples.distance.name)
 
     def settings(self) -> dict[str, Any]:

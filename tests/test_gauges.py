@@ -108,6 +108,12 @@ def test_a_perceptual_plateau_stops_and_keeps_its_best_weights(transformer, enco
     assert len(list((tmp_path / "samples").glob("step-*-0.mp4"))) == 4
 
 
+def test_one_expert_of_two_is_not_asked_for_clips(transformer, encoded, pipe, tmp_path):
+    recipe = dataclasses.replace(RECIPE, sigma_range=(0.9, 1.0))
+    with pytest.raises(ValueError, match=r"no clip can be sampled from noise levels \(0.9, 1.0\) alone"):
+        fit(transformer, encoded, tmp_path, recipe, samples=clips(pipe, encoded, tmp_path))
+
+
 def test_a_gauge_that_is_not_measured_cannot_stop(transformer, encoded, tmp_path):
     recipe = dataclasses.replace(RECIPE, patience=2, early_stopping="perceptual")
     with pytest.raises(ValueError, match="needs sample clips"):

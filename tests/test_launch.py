@@ -7,6 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import psutil
 import pytest
 import tiny_training
 import torch
@@ -152,6 +153,21 @@ def test_why_a_process_failed_is_told_here(encoded, tmp_path):
     gone = dataclasses.replace(encoded[0][1], latents=tmp_path / "gone.safetensors")
     with pytest.raises(launch.LaunchError, match=r"2 processes failed.*gone\.safetensors"):
         launch.train(job(([*encoded[0][:1], gone], encoded[1]), tmp_path / "b"), 2, "ddp", print)
+
+
+@pytest.mark.slow
+def test_an_interrupted_launch_leaves_no_process_behind(encoded, tmp_path):
+    started = []
+
+    def interrupt(_line):
+        started.extend(psutil.Process().children(recursive=True))
+        raise KeyboardInterrupt
+
+    endless = dataclasses.replace(ONE_CLIP, max_train_steps=10_000, log_every=1)
+    with pytest.raises(KeyboardInterrupt):
+        launch.train(job(encoded, tmp_path, recipe=endless), 2, "ddp", interrupt)
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert len(started) >= 3 and not alive  # the launcher and its two processes
 
 
 @pytest.mark.slow

@@ -513,7 +513,8 @@ sampled = SampleClips(
     params.num_inference_steps,
     params.alexnet,
 )
-history = fit(transformer, "style", train_clips, recipe, sampled if params.sample_every else None)
+whole = params.sample_every and len(experts) == 1  # one expert of two makes no clip
+history = fit(transformer, "style", train_clips, recipe, sampled if whole else None)
 print(history.stopped or f"ran all {history.step} steps")
 path = lora.save(stage.folder / "lora", transformer, replace(card, steps=history.step), "style")
 print(f"{path.relative_to(stage.folder)}: {path.stat().st_size / 1e3:.0f} kB")
