@@ -66,7 +66,7 @@ def _like(value: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
 
 def optimizer_state(optimizer: AcceleratedOptimizer) -> dict[str, Any]:
     """The state of an optimiser with full tensors."""
-    return tree_map(lambda value: whole(value), optimizer.state_dict())
+    return tree_map(whole, optimizer.state_dict())
 
 
 def load_optimizer_state(optimizer: AcceleratedOptimizer, state: dict[str, Any]) -> None:
