@@ -75,36 +75,47 @@ def _size(step: Step) -> int:
 
 def block_bytes(step: Step, names: frozenset[str], reached: bool) -> float:
     """What one block saves for a clip whose input carries a gradient, or not (`reached`)."""
-    n, d, f, s = step.tokens, step.width, step.config["ffn_dim"], _size(step)
-    found = 0.0
-    after_attention = False
+    carried = {name: gradient for name, *_, gradient in linears(step, names, reached)}
+    found = _adapters(step, names, reached) + _attentions(step, names, reached)
+    found += _norms(step, names, reached, carried)
+    if carried["ffn.net.2"]:  # the activation function's input
+        found += step.tokens * _size(step) * step.config["ffn_dim"]
+    if carried["ffn.net.0.proj"]:  # six shifts, scales and gates and two times 1 + scale
+        times = step.tokens if step.time_per_token else 1
+        found += 4 * times * step.width * (8 if reached else 7)
+    return found
+
+
+def _adapters(step: Step, names: frozenset[str], reached: bool) -> float:
+    """Inputs of both thin matrices; autocast copies the first one, and weights, where fp32 shares it."""
+    found, size = 0.0, _size(step)
     for name, tokens, inputs, outputs, has_gradient in linears(step, names, reached):
-        if name in names:  # autocast copies the adapter's input and weights; in fp32 layers share the input
-            shared = not step.half and name.split(".")[-1] in {"to_k", "to_v", "add_k_proj", "add_v_proj"}
-            found += tokens * (s * step.rank + (0 if shared else s * inputs))
-            found += 2 * step.rank * (outputs + (inputs if has_gradient else 0)) if step.half else 0
-        if name == "ffn.net.0.proj":
-            after_attention = has_gradient
+        if name not in names:
+            continue
+        shared = not step.half and name.split(".")[-1] in {"to_k", "to_v", "add_k_proj", "add_v_proj"}
+        found += size * tokens * (step.rank + (0 if shared else inputs))
+        found += 2 * step.rank * (outputs + (inputs if has_gradient else 0)) if step.half else 0
+    return found
+
+
+def _attentions(step: Step, names: frozenset[str], reached: bool) -> float:
+    """Outputs with their log-sum-exps, keys and values; the query once for text and image."""
+    found, size, heads = 0.0, _size(step), step.config["num_attention_heads"]
     for place, (context, has_gradient) in enumerate(attentions(step, names, reached)):
-        if has_gradient:  # output and log-sum-exp; keys and values; the query once for text and image
-            found += n * (s * d + 4 * step.config["num_attention_heads"]) + 2 * s * context * d
-            found += s * n * d if place < 2 else 0.0
-    norm = 4 * d + 4  # RMS norms save their input in fp32 and one scale a token
-    first, *_ = (has_gradient for _, has_gradient in attentions(step, names, reached))
-    found += n * (norm + 4) if reached else 0.0
-    found += n * norm * sum(reached or f"attn1.{name}" in names for name in ("to_q", "to_k"))
-    query_input = first or "attn1.to_out.0" in names
-    found += n * (norm + 4) if query_input else 0.0
-    found += n * norm if query_input or "attn2.to_q" in names else 0.0
-    found += step.text_tokens * norm if "attn2.to_k" in names else 0.0
-    found += step.image_tokens * norm if "attn2.add_k_proj" in names else 0.0
-    if after_attention:
-        found += n * (norm + 4)
-    if after_attention or "ffn.net.0.proj" in names:
-        found += n * s * f
-    # Shifts, scales and gates: six of them and two times 1 + scale, for each token or for all.
-    times = n if step.time_per_token else 1
-    return found + (4 * times * d * (8 if reached else 7) if after_attention else 0)
+        if has_gradient:
+            found += step.tokens * (size * step.width * (2 if place < 2 else 1) + 4 * heads)
+            found += 2 * size * context * step.width
+    return found
+
+
+def _norms(step: Step, names: frozenset[str], reached: bool, carried: dict[str, bool]) -> float:
+    """Inputs in fp32; RMS norms of queries and keys keep one more number a token, layer norms two."""
+    rms, layer = 4 * step.width + 4, 4 * step.width + 8
+    count = {name: carried[name] or name in names for name in carried}
+    found = step.tokens * layer * (reached + carried["attn2.to_q"] + carried["ffn.net.0.proj"])
+    found += step.tokens * rms * (count["attn1.to_q"] + count["attn1.to_k"] + count["attn2.to_q"])
+    found += step.text_tokens * rms * count["attn2.to_k"]
+    return found + step.image_tokens * rms * count.get("attn2.add_k_proj", False)
 
 
 def _shared(step: Step) -> float:
