@@ -291,6 +291,9 @@ class Evaluation(_VideoShape):
     i3d: str = Field("", description="path of the I3D torchscript file for FVD, empty for the stand-in")
     i3d_sha256: str = Field("", description="SHA-256 of that file")
     alexnet: str = Field("", description="path of AlexNet weights for LPIPS, empty for the stand-in")
+    baseline: OptionalModelPath = Field(
+        "", description="diffusers folder or hub id of another model to compare with, empty for none"
+    )
 
     @model_validator(mode="after")
     def _weights(self) -> Self:

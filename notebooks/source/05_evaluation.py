@@ -39,6 +39,7 @@ clip_model: str = "data/nano-clip"  # CLIPModel folder or hub id, empty to leave
 i3d: str = ""  # path of the I3D torchscript file for FVD, empty for the stand-in
 i3d_sha256: str = ""  # SHA-256 of that file
 alexnet: str = ""  # path of AlexNet weights for LPIPS, empty for the stand-in
+baseline: str = ""  # diffusers folder or hub id of another model to compare with, empty for none
 
 # %%
 from cinelib.parameters import Evaluation
@@ -99,8 +100,51 @@ for name, layers in known.items():
     rows[-1] |= {"error %": 100 * (motion.mean_speed / truth - 1), "D": motion.amplitude}
     rows[-1] |= {"S": motion.smoothness, "C": motion.coherence, "camera share": motion.camera_share}
 error_table = pd.DataFrame(rows)
-assert error_table["error %"].abs().max() < 8, "flow disagrees with closed-form motion"
+assert error_table["error %"].abs().max() < 5, "flow disagrees with closed-form motion"
 error_table.style.format(precision=3).hide()
+
+# %% [markdown]
+# Closed forms are kind. The backlot is not: flat colours, blank skies, figures that cover and uncover a wall. Its flow is known for every pixel as well:
+
+# %%
+from cinelib.backlot import render, sample_scene
+from cinelib.metrics.flow import flow_between, length, planes_of
+
+rows = []
+for world, camera, number in [
+    ("historical", "pans right", 2),
+    ("sci-fi", "pans right", 5),
+    ("sci-fi", "dollies in", 7),
+    ("sci-fi", "static", 6),
+]:
+    shot = render(sample_scene(1_500_000 + number, world=world, camera=camera), 3, 256, 448, fps=16)
+    found, _ = flow_between(planes_of(shot.frames), [(0, 1), (1, 2)])  # (2, h, w, 2)
+    truth, speed = (16 * length(field).mean() / SHORT_SIDE for field in (shot.flow, found))
+    rows.append({"backlot": f"{world}, {camera}", "true speed": truth, "measured": speed})
+    rows[-1]["error %"] = 100 * (speed / truth - 1)
+pd.DataFrame(rows).style.format(precision=3).hide()
+
+# %% [markdown]
+# Pans are right within a few percent. Before a *static* camera the truth is small, and what a figure covers and uncovers has no flow to be found: the error is large in percent and small in speed. Hence MotionScore is compared between clips and never quoted to the last digit.
+#
+# What must *not* change the score:
+
+# %%
+pan, _ = synthetic_clip([Layer(dx=2.0)], num_frames=9, width=320)
+harmless = {
+    "upside down": (pan[:, ::-1], 16),
+    "backwards": (pan[::-1], 16),
+    "half as bright": (pan // 2, 16),
+    "letterboxed": (np.pad(pan, ((0, 0), (40, 40), (0, 0), (0, 0))), 16),
+    "at 32 frames a second": (synthetic_clip([Layer(dx=1.0)], num_frames=17, width=320)[0], 32),
+    "JPEG, quality 20": (np.stack([cv2.imdecode(cv2.imencode(".jpg", f, [1, 20])[1], 1) for f in pan]), 16),
+}
+plain = motion_score(pan, 16).score
+changes = {name: 100 * (motion_score(*given).score / plain - 1) for name, given in harmless.items()}
+assert max(map(abs, changes.values())) < 3
+pd.DataFrame({"clip": changes.keys(), "score changes by %": changes.values()}).style.format(
+    precision=2
+).hide()
 
 # %% [markdown]
 # *camera share* is the part of the motion that one shift, turn and zoom of the whole picture explains: near 1 for camera moves, smaller when things move by themselves.
@@ -297,6 +341,26 @@ figure
 show.play({arm: found[0] for arm, found in clips["home"].items()}, fps=params.fps, width=220)
 
 # %% [markdown]
+# Any other model can join: set `baseline` to a diffusers folder or hub id (`ali-vilab/text-to-video-ms-1.7b`, VideoCrafter2's conversion `adamdad/videocrafterv2_diffusers`, `Wan-AI/Wan2.1-T2V-1.3B-Diffusers`, a Wan2.2). A model that takes text alone shares prompts and seeds with the others but not the first frame: that is part of the difference.
+
+# %%
+from cinelib import baselines
+
+if params.baseline:
+    try:
+        rival = baselines.load(params.baseline)
+        for scene in home:
+            first = open_still(scene.stills[0], params.height, params.width) if rival.takes_image else None
+            clips["home"].setdefault("other model", []).append(
+                rival.sample(scene.text, sampling, (scene.name,), first)
+            )
+        del rival
+    except FileNotFoundError as error:
+        print(f"left out: {error}")
+else:
+    print("no other model asked for")
+
+# %% [markdown]
 # The film itself is the yardstick: the clips that notebook 01 prepared. Cut to the length of ours, they also serve as a fourth arm, *real*.
 
 # %%
@@ -318,7 +382,9 @@ display(show.contact_sheet(film[:12], columns=6, tile=1.3, title="The film"))
 # |---|---|---|
 # | grade | how far are the colours from the film's? sliced Wasserstein distance between pixel distributions, CIELAB units | lower |
 # | lighting | how far is the histogram of lightness? L* units | lower |
-# | drift | does the look hold from the first frame to the last? CIELAB units | lower |
+# | drift, light drift | do grade and lighting hold from the first frame to the last? | lower |
+# | costume | how far is the costume's colour from the still's, the light on it discounted? CIELAB units; needs to know where the costume is, which the backlot tells for the opening frames | lower |
+# | costume words | does the picture fit the costume's words better than another colour's? `CLIP` margin | higher |
 # | stability | is the motion smooth and coherent? $100\,S\,C$ | higher |
 # | MotionScore, speed | how much moves? | neither: compare |
 # | `clip_text` | does the picture fit the words? | higher |
@@ -328,7 +394,7 @@ display(show.contact_sheet(film[:12], columns=6, tile=1.3, title="The film"))
 # %%
 from cinelib.metrics.extractors import I3D, FrameFeatures
 from cinelib.metrics.frechet import frechet_distance
-from cinelib.metrics.style import grade_distance, lighting_distance, look, look_drift
+from cinelib.metrics.style import grade_distance, light_drift, lighting_distance, look, look_drift
 
 extractor = I3D(params.i3d, params.i3d_sha256) if params.i3d else FrameFeatures()
 features = {"film": extractor(film)}
@@ -349,12 +415,13 @@ print(f"{similarity.name}: {similarity.preprocessing}" if similarity else f"CLIP
 
 
 def measure(frames: np.ndarray, text: str) -> dict[str, float]:
-    """Every number of one clip."""
+    """Every number of one clip that needs its prompt alone."""
     motion = motion_score(frames, params.fps)
     found = {
         "grade": grade_distance(frames, film_look),
         "lighting": lighting_distance(look(frames), film_look).luma,
         "drift": look_drift(frames),
+        "light drift": light_drift(frames),
         "stability": 100 * motion.smoothness * motion.coherence,
         "MotionScore": motion.score,
         "speed": motion.mean_speed,
@@ -371,11 +438,40 @@ def measure(frames: np.ndarray, text: str) -> dict[str, float]:
 
 
 # %%
+import re
+
+from cinelib.backlot.palette import COLOURS
+from cinelib.backlot.storyboard import scenes as drawn_scenes
+from cinelib.metrics.costume import costume_distance
+
+masks = {}
+for scene in home + away:  # only the backlot's own storyboard knows where its costumes are
+    if panel := drawn_scenes().get(scene.name):
+        shot = render(panel, 3, params.height, params.width, fps=params.fps)
+        masks[scene.name] = shot.costume_mask if shot.costume_mask[0].any() else None
+
+
+def measure_costume(frames: np.ndarray, scene) -> dict[str, float]:
+    """Colour against the still's, and words against another colour's words."""
+    found, mask = {}, masks.get(scene.name)
+    if mask is not None:
+        still = np.asarray(open_still(scene.stills[0], params.height, params.width))[None]
+        found["costume"] = costume_distance(frames[:3], mask, still, mask[:1])
+    colour = next((c for c in COLOURS if re.search(rf"\b{c}\b", scene.text)), "")
+    if similarity and colour:
+        others = [scene.text.replace(colour, c) for c in COLOURS if c != colour]
+        margins = [similarity.phrase_margin(frames, scene.text, wrong) for wrong in others]
+        found["costume words"] = float(np.mean(margins))
+    return found
+
+
+# %%
 records = []
 for place, chosen in (("home", home), ("away", away)):
     for arm, found in clips[place].items():
         for scene, frames in zip(chosen, found, strict=True):
             records.append({"place": place, "arm": arm, "scene": scene.name, **measure(frames, scene.text)})
+            records[-1] |= measure_costume(frames, scene)
 for k, frames in enumerate(
     film[: len(home)]
 ):  # real against the rest of the film: what a perfect model scores
@@ -397,7 +493,8 @@ table.groupby(["place", "arm"], sort=False).mean(numeric_only=True).round(3)
 # ## 4. How sure?
 #
 # Means over a handful of clips move about. Two things make them useful. *Pairing*: every arm drew the same scenes, so we compare scene by scene and the difficulty of a scene cancels. *Exact tests*: if the adapter did nothing, each scene's difference could as well have had
-# the other sign; count how many of all $2^n$ sign patterns give a mean as large. With 8 scenes the smallest possible p is 2/256; with 4 it is 2/16, which can never be called significant. Testing several metrics earns a correction (Holm).
+# the other sign; count how many of all $2^n$ sign patterns give a mean as large. With 8 scenes the smallest possible p is 2/256; with 4 it is 2/16, which can never be called significant. Testing several metrics earns a correction (Holm): six times 2/256 is still under 5 %, seven times is not. So six questions
+# were chosen before looking; what else is measured is *explored*, and never called sure.
 #
 # ### Exercise 5.2: an exact test in three lines (medium, 15 minutes)
 # Count the sign patterns whose sum is at least as large, in absolute value, as the one observed.
@@ -451,17 +548,31 @@ def exact_p(differences):
 # %%
 from cinelib.statistics import compare, corrected, mean_interval, smallest_p
 
-family = ["grade", "lighting", "drift", "stability", "MotionScore"] + (["clip_text"] if similarity else [])
-better = {"grade": -1, "lighting": -1, "drift": -1, "stability": 1, "MotionScore": 0, "clip_text": 1}
+better = {"grade": -1, "lighting": -1, "costume": -1, "drift": -1, "stability": 1, "clip_text": 1}
+explored = {"light drift": -1, "costume words": 1, "MotionScore": 0}  # looked at, never called sure
 at_home = table[table["place"] == "home"]
 values = {arm: group.reset_index(drop=True) for arm, group in at_home.groupby("arm", sort=False)}
 
 
+def known(name: str) -> bool:
+    return name in table and values["base"][name].notna().sum() > 1
+
+
+def paired(name: str, arm: str, other: str = "base"):
+    """Arm minus other, over the scenes where both have the number."""
+    both = values[arm][name].notna() & values[other][name].notna()
+    return compare(values[other][name][both], values[arm][name][both])
+
+
+family, extra = list(filter(known, better)), list(filter(known, explored))
+
+
 def against_base(arm: str):
-    """Paired comparisons of an arm with the base model, Holm over the family."""
-    return corrected({name: compare(values["base"][name], values[arm][name]) for name in family})
+    """Paired comparisons of an arm with the base model, Holm over the family that verdicts rest on."""
+    return corrected({name: paired(name, arm) for name in family}) | {n: paired(n, arm) for n in extra}
 
 
+print(f"nothing to measure it by: {sorted({*better, *explored} - {*family, *extra}) or 'none'}")
 results = {arm: against_base(arm) for arm in ("LoRA", "control")}
 print(f"n = {len(home)} pairs; the smallest p that {len(home)} pairs can give is {smallest_p(len(home)):.4f}")
 print(f"times {len(family)} metrics (Holm): {min(1, len(family) * smallest_p(len(home))):.3f}")
@@ -471,14 +582,16 @@ lines = [
     {
         "arm": arm,
         "metric": name,
-        "better": {-1: "lower", 1: "higher", 0: "neither"}[better[name]],
+        "better": {-1: "lower", 1: "higher", 0: "neither"}[(better | explored)[name]],
         "base": values["base"][name].mean(),
         "difference": result.difference,
         "low": result.interval[0],
         "high": result.interval[1],
         "p": result.p,
         "p (Holm)": result.p_holm,
-        "sure": "higher" if result.surely_positive else "lower" if result.surely_negative else "",
+        "sure": ("higher" if result.surely_positive else "lower" if result.surely_negative else "")
+        if name in family
+        else "explored",
     }
     for arm, comparisons in results.items()
     for name, result in comparisons.items()
@@ -489,14 +602,15 @@ differences.style.format(precision=3).hide().set_caption("arm minus base, paired
 
 # %%
 panels = {}
-for name in family:
+for name in family + extra:
     shown = [
         arm
-        for arm in ("base", "LoRA", "control", "real")
-        if name in values[arm] and values[arm][name].notna().all()
+        for arm in ("base", "LoRA", "control", "other model", "real")
+        if arm in values and values[arm][name].notna().sum() > 1
     ]
-    entries = [(arm, values[arm][name].mean(), *mean_interval(values[arm][name])) for arm in shown]
-    direction = {-1: "lower is better", 1: "higher is better", 0: "compare"}[better[name]]
+    found = {arm: values[arm][name].dropna() for arm in shown}
+    entries = [(arm, found[arm].mean(), *mean_interval(found[arm])) for arm in shown]
+    direction = {-1: "lower is better", 1: "higher is better", 0: "compare"}[(better | explored)[name]]
     panels[f"{name} ({direction})"] = entries
 figure = show.intervals(
     panels, title=f"{len(home)} scenes, same first frames and noise; mean and 95 % interval", columns=3
@@ -507,6 +621,26 @@ figure
 # %% [markdown]
 # *real* is the floor: the film's own clips against the rest of the film. No model should be expected below it. *control* shows how much of a gain any adapter would have brought.
 #
+# And what could these few scenes have shown at all? The spread of the paired differences tells how large a true difference must be to be found in 8 of 10 such studies, and how many scenes half of the one that was seen would need.
+
+# %%
+from cinelib.statistics import detectable_difference, pairs_needed
+
+power_rows = []
+for name in family:
+    result = results["LoRA"][name]
+    spread = float((values["LoRA"][name] - values["base"][name]).std())
+    row = {"metric": name, "seen": result.difference, "n": result.n}
+    if spread > 0:
+        row["could be found"] = detectable_difference(spread, result.n, family=len(family))
+        if abs(result.difference) > 0.05 * spread:
+            row["scenes for half of it"] = pairs_needed(
+                result.difference / 2, spread, family=len(family), most=10**6
+            )
+    power_rows.append(row)
+pd.DataFrame(power_rows).style.format(precision=2, na_rep="").hide()
+
+# %% [markdown]
 # ## 5. Motion, compared and not maximised
 #
 # More motion is not better by itself. What counts is whether the adapter *kept* the motion the base model had (retention, 1 is all), and whether speeds are spread like the film's.
@@ -569,6 +703,23 @@ for arm in ("LoRA", "LoRA, no trigger"):
     leak[-1] |= {"low": result.interval[0], "high": result.interval[1], "n": result.n}
 leak = pd.DataFrame(leak)
 leak.style.format(precision=2).hide()
+
+# %% [markdown]
+# *Forgetting* is the other side: without the trigger nothing should have changed at all. So compare the very clips, same noise: how far is the adapted model's from the base model's, in colour and in motion, and does it still follow its prompt? What the trigger moves is the scale to judge it by.
+
+# %%
+forgotten = []
+for arm in ("LoRA, no trigger", "LoRA"):
+    moved = [grade_distance(a, b) for a, b in zip(clips["away"]["base"], clips["away"][arm], strict=True)]
+    kept = motion_retention(away_values[arm]["speed"], away_values["base"]["speed"])
+    row = {"arm": arm, "clips differ by (CIELAB)": np.mean(moved), "motion kept": kept, "n": len(moved)}
+    row |= dict(zip(("low", "high"), mean_interval(moved), strict=True))
+    if similarity:
+        text = compare(away_values["base"]["clip_text"], away_values[arm]["clip_text"])
+        row |= {"clip_text changes by": text.difference, "p": text.p}
+    forgotten.append(row)
+forgotten = pd.DataFrame(forgotten)
+forgotten.style.format(precision=3).hide()
 
 # %% [markdown]
 # ## 7. What a Frechet distance of a few clips can say
@@ -653,41 +804,84 @@ stage.save_figure(figure, "frechet_bias")
 figure
 
 # %% [markdown]
-# ## 8. Every metric can be fooled
-#
-# Take one real clip and damage it. A metric that does not notice is blind to that damage, and must not be quoted alone.
+# The published FVD has 400 features and papers often have 40 clips. Two samples of *one* 400-dimensional Gaussian, whose true distance is 0:
 
 # %%
-real = film[int(np.argmax(speeds["real"]))]
-order = np.random.default_rng(0).permutation(len(real))
-fooled = {
-    "real clip": real,
-    "its first frame, repeated": np.repeat(real[:1], len(real), axis=0),
-    "its frames, shuffled": real[order],
-    "its pixels, shuffled": real.reshape(len(real), -1, 3)[
-        :, np.random.default_rng(1).permutation(real[0].size // 3)
-    ].reshape(real.shape),
-}
-blind = {}
-for name, frames in fooled.items():
-    found = measure(frames, home[0].text)
-    blind[name] = {
-        key: found[key] for key in ("grade", "drift", "MotionScore", "clip_temporal") if key in found
-    }
-display(pd.DataFrame(blind).T.round(2))
-display(show.contact_sheet(list(fooled.values()), list(fooled), columns=4, tile=2))
+spectra = {"all features alike": np.ones(400), "spectrum 1/k": 1 / np.sqrt(np.arange(1, 401))}
+counts = [10, 20, 40, 80, 160, 320]
+bias_curves = {}
+for name, scale in spectra.items():
+    scale = scale * np.sqrt(400 / np.square(scale).sum())  # the same total variance
+    draws = [rng.normal(size=(2, n, 400)) * scale for n in counts]
+    bias_curves[name] = (counts, [frechet_distance(*pair) for pair in draws])
+print({name: f"{y[counts.index(40)]:.0f} at n {40}" for name, (_, y) in bias_curves.items()})
+figure = show.curves(bias_curves, xlabel="clips on each side", ylabel="FD", title="Distance between equals")
+stage.save_figure(figure, "frechet_bias_400")
+figure
 
 # %% [markdown]
-# *grade* cannot see that the pixels were shuffled, *drift* prefers the frozen clip, *clip_temporal* loves it. Only together do they mean something.
+# ## 8. Every metric can be fooled
+#
+# For each metric a clip that it gets wrong. Where a metric does not notice, it must not be quoted alone.
+
+# %%
+from cinelib.metrics.perceptual import LPIPS, FeatureDistance, clip_distance
+
+distance = LPIPS(params.alexnet) if params.alexnet else FeatureDistance()
+real = film[int(np.argmax(speeds["real"]))]
+count, height, width = real.shape[:3]
+shift = max(2, width // 28)
+drift = np.round(np.arange(count) * shift / 4).astype(int)
+fooled = {
+    "real clip": real,
+    "first frame, repeated": np.repeat(real[:1], count, axis=0),
+    "first frame, panned over": np.stack([np.roll(real[0], -d, axis=1) for d in drift]),
+    "pixels shuffled": real.reshape(count, -1, 3)[
+        :, np.random.default_rng(1).permutation(height * width)
+    ].reshape(real.shape),
+    "played backwards": real[::-1],
+    "moved aside": np.roll(real, shift, axis=2),
+    "a little blurred": np.stack([cv2.GaussianBlur(frame, (0, 0), 0.8) for frame in real]),
+}
+seen = {name: measure(frames, home[0].text) for name, frames in fooled.items()}
+display(show.contact_sheet(list(fooled.values()), list(fooled), columns=4, tile=2))
+
+# %%
+whole, still = seen["real clip"], seen["first frame, repeated"]
+aside, blurred = (distance(fooled[n], real).mean() for n in ("moved aside", "a little blurred"))
+both_ways = extractor([real, fooled["played backwards"]])
+blind = [
+    ("grade", "pixels shuffled", whole["grade"], seen["pixels shuffled"]["grade"]),
+    ("lighting", "pixels shuffled", whole["lighting"], seen["pixels shuffled"]["lighting"]),
+    ("drift", "first frame, repeated", whole["drift"], still["drift"]),
+    ("stability", "played backwards", whole["stability"], seen["played backwards"]["stability"]),
+    (
+        "MotionScore",
+        "first frame, panned over",
+        still["MotionScore"],
+        seen["first frame, panned over"]["MotionScore"],
+    ),
+    (distance.name, "moved aside: worse than blur", blurred, aside),
+    ("features", "played backwards", np.abs(both_ways[0]).mean(), np.abs(both_ways[1]).mean()),
+]
+if similarity:
+    blind.append(("clip_temporal", "first frame, repeated", whole["clip_temporal"], still["clip_temporal"]))
+    blind.append(("clip_text", "first frame, repeated", whole["clip_text"], still["clip_text"]))
+pd.DataFrame(blind, columns=["metric", "fooled by", "honest value", "value"]).style.format(precision=3).hide()
+
+# %%
+assert still["drift"] == 0 and still["MotionScore"] == 0
+assert abs(seen["pixels shuffled"]["grade"] - whole["grade"]) < 1, "grade sees no picture, only colours"
+assert seen["first frame, panned over"]["MotionScore"] > 0, "a pan over a photograph counts as motion"
+
+# %% [markdown]
+# *grade* and *lighting* cannot see that the pixels were shuffled; *drift* prefers the frozen clip and *clip_temporal* loves it; *MotionScore* takes a pan over a photograph for a moving picture; nothing here knows which way time runs; a perceptual distance may punish a shift that nobody minds more than a blur. Costume colour knows no pattern, and only the region that it was told. Only together do they mean something.
 #
 # ## 9. The next second, frame against frame
 #
 # The storyboard has a still one second after the first one: what really came next. The distance of the generated frame at that instant is what LPIPS is made for (here its stand-in, unless AlexNet's weights are given). The stills are *neutral*, so the film's look counts against the LoRA: read it as "how much of the scene survived".
 
 # %%
-from cinelib.metrics.perceptual import LPIPS, FeatureDistance, clip_distance
-
-distance = LPIPS(params.alexnet) if params.alexnet else FeatureDistance()
 at = round(home[0].interval * params.fps)
 if at < params.num_frames:
     truth = [np.asarray(open_still(s.stills[1], params.height, params.width))[None] for s in home]
@@ -706,24 +900,32 @@ else:
 # The rules stand here, before the numbers are filled in. A gain is *sure* when its interval and its corrected p-value agree; it counts only if the control does not have it as well.
 
 # %%
+from cinelib.statistics import equivalence
+
 film_lora, placebo = results["LoRA"], results["control"]
 
 
 def gained(name: str) -> bool:
     """Surely better than base, and better than the control by an interval that leaves out 0."""
     sure = film_lora[name].surely_negative if better[name] < 0 else film_lora[name].surely_positive
-    low, high = compare(values["control"][name], values["LoRA"][name]).interval
+    low, high = paired(name, "LoRA", "control").interval
     return sure and (high < 0 if better[name] < 0 else low > 0)
 
 
 look_carried = gained("grade") and gained("lighting")
+costume_kept = False
+if "costume" in family:  # other cloth is 36 away and more: half of that would be another colour
+    change = (values["LoRA"]["costume"] - values["base"]["costume"]).dropna()
+    costume_kept = equivalence(change, margin=18).interval[1] < 18
 in_sequences = bool(sequence_means.loc["lora", "grade"] < sequence_means.loc["base", "grade"])
-look_held = not film_lora["drift"].surely_positive
+look_held = not (film_lora["drift"].surely_positive or film_lora["light drift"].surely_positive)
 fidelity, stability = gained("grade"), gained("stability") or gained("drift")
 moves = bool(motion_table.loc[0, "low"] > 0.5)  # a model that stops moving is stable, and worthless
 published = bool(params.i3d and params.alexnet and similarity and similarity.name == "CLIP-SIM")
 verdicts = {
-    "claim_11": "holds here" if look_carried and look_held and in_sequences else "does not hold here",
+    "claim_11": "holds here"
+    if look_carried and costume_kept and look_held and in_sequences
+    else "does not hold here",
     "claim_13": "holds here"
     if published
     else "implemented, not measured here (needs I3D, AlexNet and CLIP weights)",
@@ -736,7 +938,8 @@ for claim, verdict in verdicts.items():
 reasons = {
     "grade surely nearer to the film than base, and than the control": gained("grade"),
     "lighting surely nearer to the film than base, and than the control": gained("lighting"),
-    "look drifts no more than base within a clip": look_held,
+    "costume's colour surely not another one than base's": costume_kept,
+    "grade and light drift no more than base's within a clip": look_held,
     "sequences of notebook 03 nearer to the film's grade than base": in_sequences,
     "motion surely smoother and more coherent, or the look surely steadier": stability,
     "at least half of the base's motion kept": moves,
@@ -767,8 +970,9 @@ for arm, comparisons in results.items():
             "interval": list(result.interval),
             "n": result.n,
             "p": result.p,
-            "p_holm": result.p_holm,
         }
+        if result.p_holm is not None:
+            entries[f"{name} {arm} minus base"]["p_holm"] = result.p_holm
 entries["motion_kept"] = {
     "value": motion_table.loc[0, "motion kept"],
     "interval": motion_table.loc[0, ["low", "high"]].tolist(),
@@ -825,8 +1029,8 @@ stage.close()
 #
 # - One seed a scene and one training run: intervals cover scenes, not training luck.
 # - The distances are stand-ins on ImageNet features unless the published networks are given; their names say so. They are not comparable with FVD or LPIPS of any paper.
-# - DIS flow underestimates above half a short side a second and draws halos around objects; `too_fast` flags the first, the error table shows the second.
-# - Costume is judged through words only (`clip_text`); 720p is not judged at all by the classroom model.
+# - Flow underestimates above half a short side a second and is a guess where a figure covers and uncovers what is behind it; `too_fast` flags the first, the error table shows the second.
+# - Costume is judged by colour in the opening frames, where its place is known, and by words; cut and pattern are not. 720p is not judged at all by the classroom model.
 # - A verdict is about this model on these scenes.
 #
 # **Next:** the research question (rank against motion) and the expert study are notebooks to come; until then, [00 Start here](00_start_here.ipynb) lists all claims.
