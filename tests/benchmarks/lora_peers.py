@@ -19,17 +19,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import peer_diffsynth
 import torch
-from diffusers import WanImageToVideoPipeline
-from diffusers.optimization import get_cosine_schedule_with_warmup
-from peft import LoraConfig
-from peft.utils import get_peft_model_state_dict
-from PIL import Image
+from peer_plain import bare_loop, encode
 
 from cinelib import cache, examples, flow_matching, lora, training, wan
 from cinelib.dataset import VideoFolder
@@ -91,57 +86,12 @@ def ours(task: Task, folder: Path) -> Measured:
     return Measured(ended - started, encoded - started, statistics.median(seconds))
 
 
-def encode(pipe: wan.FirstLastPipeline, clip, encoding: examples.Encoding) -> examples.Batch:
-    """One clip as a batch, without a cache."""
-    frames = clip.frames()
-    start = (len(frames) - encoding.num_frames) // 2
-    frames = frames[start : start + encoding.num_frames]
-    pixels = wan.to_pixels(frames)
-    condition = wan.condition(pipe.vae, pixels[:, :, 0], len(frames), pixels[:, :, -1])
-    ends = [Image.fromarray(frame) for frame in (frames[0], frames[-1])]
-    image_embeds = wan.encode_image(pipe, ends).flatten(0, 1)[None].float()
-    text = wan.encode_text(pipe, clip.text).float()
-    return examples.Batch(
-        (clip.file_name,), wan.encode_video(pipe.vae, pixels), condition, text, image_embeds
-    )
-
-
-def bare_loop(
-    transformer, task: Task, batch_of: Callable[[int], examples.Batch], folder: Path
-) -> list[float]:
-    """AdamW, cosine, clipping; returns the seconds of each step, with the time to get its batch."""
-    transformer.requires_grad_(False)
-    config = LoraConfig(
-        r=task.rank,
-        lora_alpha=2 * task.rank,
-        target_modules=lora.target_pattern("attn2"),
-        init_lora_weights=True,
-    )
-    transformer.add_adapter(config)
-    weights = [p for p in transformer.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, task.learning_rate, weight_decay=0.01)
-    schedule = get_cosine_schedule_with_warmup(optimizer, task.steps // 20, task.steps)
-    seconds = []
-    for step in range(task.steps):
-        started = time.perf_counter()
-        batch = batch_of(step)
-        sigma, noise = torch.rand(1), torch.randn_like(batch.latents)
-        flow_matching.flow_matching_loss(transformer, batch, sigma, noise).mean().backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        seconds.append(time.perf_counter() - started)
-    WanImageToVideoPipeline.save_lora_weights(folder, get_peft_model_state_dict(transformer))
-    return seconds
-
-
 def reencode(task: Task, folder: Path) -> Measured:
     """Video, frames and caption are encoded anew for each step."""
     started = time.perf_counter()
     pipe, clips = wan.load_pipeline(task.model, dtype=torch.float32), VideoFolder.open(task.dataset)
     batch_of = lambda step: encode(pipe, clips[step % len(clips)], task.encoding)  # noqa: E731
-    seconds = bare_loop(pipe.transformer, task, batch_of, folder)
+    seconds = bare_loop(pipe.transformer, task.rank, task.steps, task.learning_rate, batch_of, folder)
     return Measured(time.perf_counter() - started, 0.0, statistics.median(seconds))
 
 
@@ -151,7 +101,8 @@ def plain(task: Task, folder: Path) -> Measured:
     pipe = wan.load_pipeline(task.model, dtype=torch.float32)
     batches = [encode(pipe, clip, task.encoding) for clip in VideoFolder.open(task.dataset)]
     encoded = time.perf_counter()
-    seconds = bare_loop(pipe.transformer, task, lambda step: batches[step % len(batches)], folder)
+    batch_of = lambda step: batches[step % len(batches)]  # noqa: E731
+    seconds = bare_loop(pipe.transformer, task.rank, task.steps, task.learning_rate, batch_of, folder)
     return Measured(time.perf_counter() - started, encoded - started, statistics.median(seconds))
 
 
