@@ -11,7 +11,6 @@ import re
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
@@ -164,15 +163,16 @@ def save(
     name: str = "style",
     expert: str = "transformer",
 ) -> Path:
-    """Write `pytorch_lora_weights.safetensors` atomically, as `pipe.load_lora_weights` reads it.
+    """Write the weights atomically, as `pipe.load_lora_weights` reads them.
 
     diffusers takes rank and alpha from its own metadata entry; without it every loader assumes alpha = r.
-    `expert` is `transformer_2` for the second of a model's two, loaded with `load_into_transformer_2=True`.
+    The file of `expert` `transformer_2` is loaded with `load_into_transformer_2=True`.
     """
     weights = get_peft_model_state_dict(transformer, adapter_name=name)
     weights = {f"transformer.{key}": value.detach().cpu().contiguous() for key, value in weights.items()}
     config = transformer.peft_config[name].to_dict()
-    packed = {f"transformer.{key}": _plain(value) for key, value in config.items()}
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+    packed = {f"transformer.{key}": value for key, value in plain.items()}
     # One entry only: safetensors writes several in random order, and equal runs should give equal files.
     metadata = {METADATA: json.dumps({**packed, "cinelib": asdict(card)}, sort_keys=True)}
     path = Path(folder) / file_name(expert)
@@ -184,10 +184,6 @@ def save(
     finally:
         partial.unlink(missing_ok=True)
     return path
-
-
-def _plain(value: Any) -> Any:
-    return sorted(value) if isinstance(value, set) else value
 
 
 def read_card(folder: str | Path, expert: str = "transformer") -> AdapterCard:
