@@ -131,10 +131,10 @@ def _network(kind: Callable, *arguments: str) -> object:
 
 def vbench_entries(request: Request, prompts: dict[str, str]) -> dict[str, dict]:
     """VBench's dimensions for the summary, when asked for: those with prompts too where prompts are given."""
-    import torch
-
     if "vbench" not in request.chosen:
         return {}
+    import torch
+
     dimensions = WITHOUT_PROMPTS + (WITH_PROMPTS if prompts else ())
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
