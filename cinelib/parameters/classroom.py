@@ -1,0 +1,22 @@
+"""Notebook 09: the recipe of the classroom model."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from cinelib.parameters.base import ModelPath, StageParameters
+
+
+class ClassroomModel(StageParameters):
+    """Notebook 09, an appendix: how the small checkpoint of the course was trained."""
+
+    stage: ClassVar[str] = "09_classroom_model"
+
+    checkpoint: ModelPath = "data/nano-wan"
+    recipe: Literal["smoke", "nano"] = Field(
+        "smoke", description="smoke trains for seconds, nano trains what ships, for hours"
+    )
+    device: str = Field("cpu", min_length=1, description="where the recipe trains, cpu or cuda")
+    scenes: int = Field(6, ge=2, le=200, description="held-out scenes to look at")
+    num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
+    guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
