@@ -1,4 +1,4 @@
-"""Are generated clips closer to the real ones than cheap tricks are, in the features of a video network?
+"""Are generated clips closer to the real ones than cheap tricks are, in the features of a network?
 
 Every trick starts from the same first frame as the generated clip, so pictures alone cannot win: what is
 left to tell them apart is what happens in the clip.
