@@ -47,6 +47,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "parallel_steps": 1,
         },
         "05_evaluation": {"in_domain_scenes": 2, "cross_domain_scenes": 2},
+        "09_classroom_model": {"scenes": 2},
     },
     "a100": {
         _EVERY: {
@@ -64,6 +65,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "control_steps": 500,
             "gradient_accumulation_steps": 4,
             "precision": "bf16",
+            "base_precision": "fp8",  # by `cinelib plan` 85 GiB a step in bf16, more than an A100-80GB has
             "gradient_checkpointing": True,
             "validation_every": 200,
             "checkpoint_every": 200,
@@ -73,6 +75,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "04_inference_acceleration": {"fewer_steps": [30, 20, 10], "parallel_steps": 10},
         "05_evaluation": {"clip_model": "openai/clip-vit-base-patch32", "cross_domain_scenes": 8},
+        "09_classroom_model": {"num_inference_steps": 12, "guidance_scale": 3.0},  # its own size stays
     },
 }
 
@@ -91,6 +94,7 @@ PROFILES["paper"] = {
         "train_batch_size": 1,
         "gradient_accumulation_steps": 4,
         "precision": "bf16",
+        "base_precision": "",
         "gradient_checkpointing": True,
         "early_stopping": "perceptual",
         "sample_every": 200,

@@ -1,0 +1,474 @@
+# %% [markdown]
+# # 09 Appendix: the classroom model
+#
+# **Where does `data/nano-wan` come from, and how far can it be trusted?**
+#
+# Every other notebook runs on a small image-to-video model with exactly Wan2.1's classes. This one shows how it was trained from nothing: its data, its networks, their loss curves, what they can do on scenes
+# they never saw, and what they cannot.
+#
+# After this notebook you can
+# - name the parts of a latent video model, and say what each one is trained on,
+# - tell what an autoencoder loses from what a denoiser gets wrong,
+# - run the recipe yourself, stop it at any moment, and go on.
+#
+# | profile | time | memory | trains |
+# |---|---|---|---|
+# | smoke | about 20 s | 1 GB | the smoke recipe: 3 steps of each stage |
+# | nano | about 90 s | 2 GB | the smoke recipe; everything else looks at the shipped weights |
+# | a100 | as nano | 2 GB | as nano: the appendix has one size |
+#
+# With `recipe = "nano"` it trains what ships, in hours on two cores; the card of `data/nano-wan` says how many.
+#
+# **Inputs:** `data/nano-wan`, `data/nano-clip`. **Outputs:** `figures/signature.png`, `metrics.json`, `training/` (the recipe's checkpoints).
+
+# %% tags=["parameters"]
+profile: str = "nano"  # name of the profile whose values fill untouched parameters
+seed: int = 0  # seed of every random choice in this stage
+checkpoint: str = "data/nano-wan"  # diffusers folder or hub id
+recipe: str = "smoke"  # smoke trains for seconds, nano trains what ships, for hours
+device: str = "cpu"  # where the recipe trains, cpu or cuda
+scenes: int = 6  # held-out scenes to look at
+num_inference_steps: int = 12  # sampler steps
+guidance_scale: float = 3.0  # classifier-free guidance
+
+# %%
+from cinelib.parameters import ClassroomModel
+from cinelib.profiles import from_notebook
+from cinelib.runs.stage import open_stage
+
+params = from_notebook(ClassroomModel, globals())
+stage = open_stage(params)
+params
+
+# %%
+import platform
+
+import diffusers
+import torch
+
+import cinelib
+
+print(f"cinelib {cinelib.__version__}, Python {platform.python_version()}, torch {torch.__version__}")
+print(f"diffusers {diffusers.__version__}; device: {params.device}; profile: {params.profile}")
+
+# %% [markdown]
+# ## 1. The parts
+#
+# A latent video model is four networks in a row. The first three turn a caption, a first frame and a video into numbers; the fourth learns to turn noise into such numbers. The classes and the wiring are those of Wan2.1
+# I2V-14B; only the widths are smaller.
+
+# %%
+import pandas as pd
+
+from cinelib.classroom.architecture import parameters
+from cinelib.wan import load_pipeline
+
+pipe = load_pipeline(params.checkpoint)
+roles = {
+    "text_encoder": "caption -> one vector a token",
+    "image_encoder": "first frame -> 17 image tokens",
+    "vae": "17 frames of 64x112 <-> 5 x 8 x 14 latents of 16 channels",
+    "transformer": "noisy latents + first frame + tokens -> velocity",
+}
+parts = pd.DataFrame(
+    {
+        "class": [type(getattr(pipe, name)).__name__ for name in roles],
+        "millions of weights": [round(parameters(getattr(pipe, name)) / 1e6, 2) for name in roles],
+        "what it does": list(roles.values()),
+    },
+    index=list(roles),
+)
+parts
+
+# %% [markdown]
+# ## 2. The data: scenes, never the film
+#
+# The training clips come from the backlot: two worlds, nine camera moves, neutral looks. The film's look, which notebook 02 teaches, must be new to the model; and the scenes that measure it must be new as well. Seeds keep
+# them apart, and this is checked, not promised.
+
+# %%
+from cinelib import show
+from cinelib.backlot import DAILIES_SEEDS, EVALUATION_SEEDS
+from cinelib.classroom import scenes as film_set
+from cinelib.classroom.settings import SETTINGS
+
+settings = SETTINGS["nano"]
+training_seeds = film_set.training_seeds(settings.clips)
+assert not set(training_seeds) & {*EVALUATION_SEEDS, *DAILIES_SEEDS}
+shape = settings.shape
+examples = film_set.render_clips(training_seeds[: params.scenes], shape)
+print("\n".join(examples.captions[:3]))
+show.contact_sheet(
+    list(examples.frames), columns=6, title=f"{params.scenes} of {settings.clips} training clips"
+)
+
+# %%
+held_out = film_set.render_clips(film_set.evaluation_seeds(params.scenes, 620_000), shape)
+assert set(film_set.evaluation_seeds(params.scenes, 620_000)) <= set(EVALUATION_SEEDS)
+assert held_out.frames.shape == (params.scenes, 17, 64, 112, 3)  # (N, T, H, W, C)
+
+# %% [markdown]
+# ## 3. Words and pictures
+#
+# Two small encoders are trained first and then frozen. The **text encoder** learns by naming what a caption says: world, set, light, subject, action, colour, camera. The **image-text model** learns which of 64 captions belongs to
+# a frame; its image half becomes the image encoder. Can it still do that on scenes it never saw?
+
+# %%
+from transformers import CLIPModel, CLIPProcessor
+
+from cinelib.classroom.contrast import retrieval
+
+clip, processor = (cls.from_pretrained("data/nano-clip") for cls in (CLIPModel, CLIPProcessor))
+found = retrieval(
+    clip, processor.tokenizer, processor.image_processor, held_out.frames[:, 0], held_out.captions
+)
+print(f"own caption found for {found:.0%} of {params.scenes} frames; chance is {1 / params.scenes:.0%}")
+
+# %% [markdown]
+# ## 4. The autoencoder: what cannot be encoded cannot be generated
+#
+# Two choices make it affordable on a CPU. It is trained on **single frames first**: one frame instead of 17, and kernels of 3x3 instead of 3x3x3, make a step cost a fiftieth. Then on clips. And it **starts from principal components**: strided
+# convolutions are set so that the untrained encoder already is the best linear compression of 8x8 blocks.
+#
+# Training runs a whole clip at once. The library walks it four frames at a time with a cache. Both must agree:
+
+# %%
+from cinelib.classroom import autoencoder
+from cinelib.classroom.encoding import to_pixels
+
+pixels = to_pixels(held_out.frames[:2])  # (B, C, T, H, W), -1..1
+with torch.no_grad():
+    whole = autoencoder.encode(pipe.vae, pixels)  # (B, 16, 5, 8, 14)
+    walked = pipe.vae.encode(pixels).latent_dist.mode()
+assert whole.shape == (2, 16, 5, 8, 14)
+print(f"largest difference: {float((whole - walked).abs().max()):.1e}")
+assert torch.allclose(whole, walked, atol=1e-3)
+
+# %% [markdown]
+# The baseline to beat is linear: the same network as the recipe starts it, before the first step.
+
+# %%
+from cinelib.classroom import architecture, principal
+from cinelib.classroom.vae import psnr
+
+torch.manual_seed(params.seed)
+linear = architecture.vae(architecture.NANO).eval()
+autoencoder.start_from_frames(linear)
+principal.start(linear, to_pixels(examples.frames[:, ::4]).transpose(1, 2).flatten(0, 1))
+errors = {}
+with torch.no_grad():
+    for name, net in (("principal components", linear), ("trained", pipe.vae)):
+        decoded = autoencoder.decode(net, autoencoder.encode(net, pixels))
+        errors[name] = psnr(decoded, pixels)  # (B, T)
+        print(f"{name:22} {float(errors[name].mean()):5.1f} dB on {pixels.shape[0]} unseen clips")
+
+# %%
+import numpy as np
+
+rebuilt = (
+    ((decoded.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).numpy()
+)  # (B, T, H, W, C)
+pairs = [frame for k in range(2) for frame in (held_out.frames[k, 8], rebuilt[k, 8])]
+show.contact_sheet(pairs, ["real", "encoded and decoded"] * 2, columns=4, tile=2.6, upscale="nearest")
+
+# %% [markdown]
+# What the loss of each phase bought, frame by frame, on eight held-out clips (from `training.json`, written when the weights were exported). Frame 0 has latents of its own; the sixteen others share four.
+
+# %%
+import json
+from pathlib import Path
+
+history = json.loads((Path(params.checkpoint) / "training.json").read_text(encoding="utf-8"))
+phases = {name.removeprefix("vae-"): values for name, values in history["autoencoder_psnr"].items()}
+show.curves(phases, xlabel="frame of the clip", ylabel="PSNR, dB", title="Reconstruction after each phase")
+
+# %% [markdown]
+# ### Exercise 9.1: decibels (easy, 5 minutes)
+# PSNR is $10 \log_{10}(p^2 / e)$, where $e$ is the mean squared error and $p$ the range of the values. Pixels here lie in -1..1. Write it.
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+def peak_signal_to_noise(image: np.ndarray, other: np.ndarray) -> float:
+    """PSNR in dB of two arrays with values in -1..1."""
+    # BEGIN SOLUTION
+    error = np.mean((image - other) ** 2)
+    return float(10 * np.log10(2**2 / error))
+    # END SOLUTION
+
+
+# %% [markdown] tags=["hint"]
+# From -1 to 1 the range is 2, not 1.
+
+# %% tags=["check"]
+from cinelib.exercises import check, expect_close
+
+with check("9.1"):
+    one = np.zeros((4, 4))
+    expect_close(
+        peak_signal_to_noise(one, one + 0.2),
+        20.0,
+        because="an error of a tenth of the range is 20 dB",
+        atol=1e-6,
+    )
+
+
+# %% tags=["wrong"]
+def peak_signal_to_noise(image, other):
+    return float(10 * np.log10(1 / np.mean((image - other) ** 2)))
+
+
+# %% [markdown]
+# ## 5. The transformer
+#
+# Flow matching, as in notebook 02, but every weight learns: noise $\epsilon$ and latents $x$ are mixed to $(1-\sigma) x + \sigma \epsilon$ and the network predicts the velocity $\epsilon - x$. In a third of the steps the **last frame** is given as well;
+# in a tenth the **caption is dropped**, which makes classifier-free guidance possible.
+#
+# Wan pads each caption to 512 tokens. Most of them are the same padding, so $n$ of them weigh as much in a softmax as one whose score is raised by $\log n$. Training keeps 41 tokens instead of 512. This must change nothing:
+
+# %%
+import torch.nn.functional as F
+
+from cinelib.classroom.attention import short_text
+from cinelib.classroom.encoding import condition, image_tokens, text_tokens
+
+noise = torch.randn(1, 16, 5, 8, 14, generator=torch.Generator().manual_seed(params.seed))
+given = {
+    "hidden_states": torch.cat([noise, condition(pipe.vae, pixels[:1], last=False, bf16=False)], dim=1),
+    "timestep": torch.tensor([700.0]),
+    "encoder_hidden_states_image": image_tokens(pipe, held_out.frames[:1, 0]),
+    "return_dict": False,
+}
+text = text_tokens(pipe, held_out.captions[:1])  # (1, 40, D)
+with torch.no_grad():
+    long = pipe.transformer(**given, encoder_hidden_states=F.pad(text, (0, 0, 0, 512 - text.shape[1])))[0]
+    with short_text(pipe.transformer):
+        short = pipe.transformer(**given, encoder_hidden_states=F.pad(text, (0, 0, 0, 1)))[0]
+assert long.shape == noise.shape  # (B, 16, 5, 8, 14)
+print(f"512 tokens against 41: largest difference {float((long - short).abs().max()):.1e}")
+assert torch.allclose(long, short, atol=1e-4)
+
+# %% [markdown]
+# ### Exercise 9.2: one token for many (medium, 10 minutes)
+# A softmax over the scores `[s, p, p, ..., p]` with `count` equal paddings gives the first entry some weight. Give the same weight from two scores only.
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+def weight_of_first(s: float, p: float, count: int) -> float:
+    """Weight of `s` among itself and `count` paddings of score `p`, from a softmax of two numbers."""
+    # BEGIN SOLUTION
+    scores = np.array([s, p + np.log(count)])
+    scores = np.exp(scores - scores.max())
+    return float(scores[0] / scores.sum())
+    # END SOLUTION
+
+
+# %% [markdown] tags=["hint"]
+# $n e^p = e^{p + ?}$
+
+# %% tags=["check"]
+with check("9.2"):
+    scores = np.exp(np.array([2.0] + [0.5] * 471))
+    expect_close(
+        weight_of_first(2.0, 0.5, 471),
+        float(scores[0] / scores.sum()),
+        because="471 paddings of score p weigh as one of score p + log 471",
+        atol=1e-9,
+    )
+
+
+# %% tags=["wrong"]
+def weight_of_first(s, p, count):
+    return float(np.exp(s) / (np.exp(s) + np.exp(p)))
+
+
+# %% [markdown]
+# ### The curves, and what can be seen in them
+#
+# Each stage's training loss, as it was logged. A falling curve says that the network fits its own clips; whether it learned anything is asked in section 6.
+
+# %%
+figure, axes = show.new_figure(2, 4, size=(11, 4.2), title="Training losses of the shipped weights")
+for ax, (name, row) in zip(axes, history["stages"].items(), strict=False):
+    ax.plot(*zip(*row["losses"], strict=True), lw=0.9)
+    ax.set_title(f"{name}: {row['steps']} steps, {row['seconds'] / 60:.0f} min", fontsize=8)
+    ax.set_yscale("log")
+for ax in axes[len(history["stages"]) :]:
+    ax.set_axis_off()
+stage.save_figure(figure, "signature")
+figure
+
+# %% [markdown]
+# The same noise, the same two scenes, at several moments of the transformer's training. First it learns colours and the set, which the first frame gives away; then that the picture moves as one; the figure's limbs come last.
+
+# %%
+from IPython.display import Image
+
+progress = Path(params.checkpoint) / "progress.png"
+Image(filename=str(progress)) if progress.exists() else print("no milestones were kept")
+
+# %% [markdown]
+# ## 6. Does it do what the caption says?
+#
+# New scenes, fixed seeds. Two cheap tricks start from the same first frame: repeat it, or zoom into it. A third arm is a negative control: the same model, the same first frames, but *another scene's caption*. Features
+# of eight frames and of their changes (EfficientNet, the offline stand-in of notebook 05) measure how far each clip is from the real one.
+
+# %%
+from cinelib.classroom.likeness import likeness, repeated, zoomed
+from cinelib.classroom.sampling import generate
+from cinelib.metrics.extractors import FrameFeatures
+
+sampler = {
+    "num_inference_steps": params.num_inference_steps,
+    "guidance_scale": params.guidance_scale,
+    "seed": params.seed,
+}
+first, captions = held_out.frames[:, 0], held_out.captions
+made = generate(pipe, first, captions, 17, **sampler)  # (N, T, H, W, C)
+others = generate(pipe, first, captions[1:] + captions[:1], 17, **sampler)
+tricks = {
+    "first_frame_repeated": [repeated(frame, 17) for frame in first],
+    "first_frame_zoomed": [zoomed(frame, 17) for frame in first],
+    "other_captions": others,
+}
+table = likeness(FrameFeatures(), held_out.frames, made, tricks)
+pd.DataFrame(table).T
+
+# %%
+from cinelib.classroom.sheet import samples_sheet
+
+samples_sheet(made, held_out.frames, captions)
+
+# %% [markdown]
+# A handful of scenes proves little. The card's table was measured on 65 clips, thirteen for each camera move, by `python -m cinelib.classroom evaluate`:
+
+# %%
+measured = json.loads((Path(params.checkpoint) / "metrics.json").read_text(encoding="utf-8"))
+pd.DataFrame(measured).T[["value", "unit", "n"]]
+
+# %%
+print(captions[0])
+show.play({"generated": made[0], "real": held_out.frames[0], "another caption": others[0]}, smooth=False)
+
+# %% [markdown]
+# ### Exercise 9.3: is 90 % surely better than chance? (medium, 10 minutes)
+# Five moves are asked for, so a coin with five sides is right in 20 %. What is the probability that guessing gets at least `hits` of `n` clips right? Use `math.comb`.
+
+# %% tags=["exercise"]
+import math
+
+
+def by_chance(hits: int, n: int, chance: float = 0.2) -> float:
+    """Probability of at least `hits` successes in `n` independent guesses."""
+    # BEGIN SOLUTION
+    return sum(math.comb(n, k) * chance**k * (1 - chance) ** (n - k) for k in range(hits, n + 1))
+    # END SOLUTION
+
+
+# %% [markdown] tags=["hint"]
+# Sum the binomial probabilities of `hits`, `hits` + 1, ..., `n`.
+
+# %% tags=["check"]
+with check("9.3"):
+    expect_close(by_chance(0, 5), 1.0, because="no hits or more is certain", atol=1e-12)
+    expect_close(by_chance(5, 5), 0.2**5, because="all five right: chance to the fifth", atol=1e-12)
+    expect_close(by_chance(4, 5), 5 * 0.2**4 * 0.8 + 0.2**5, because="four or five right", atol=1e-12)
+
+
+# %% tags=["wrong"]
+def by_chance(hits, n, chance=0.2):
+    return math.comb(n, hits) * chance**hits * (1 - chance) ** (n - hits)
+
+
+# %% [markdown]
+# ## 7. Train it yourself
+#
+# The recipe is six stages. Each one writes a checkpoint, continues from it, and draws the randomness of step $k$ from the seed and $k$ alone. So it can be killed at any moment. With `recipe = "nano"` this cell trains what ships:
+# leave it overnight, or run `torchrun --nproc-per-node 2 -m cinelib.classroom train --threads 1` in a terminal.
+
+# %%
+from cinelib.classroom.recipe import STAGES, Recipe
+
+training = Recipe(SETTINGS[params.recipe], stage.folder / "training", params.device, log=stage.log)
+for name in STAGES:
+    training.run(name)
+print(", ".join(sorted(path.name for path in (stage.folder / "training").glob("*.pt"))))
+
+# %% [markdown]
+# Running it again does nothing, because nothing is left to do, and a second reader of the same folder gets the same weights:
+
+# %%
+again = Recipe(SETTINGS[params.recipe], stage.folder / "training", log=stage.log).restore()
+for name, weight in again.transformer.state_dict().items():
+    assert torch.equal(weight, training.pipe.transformer.state_dict()[name].cpu()), name
+print("the same weights, bit for bit")
+
+# %%
+camera = measured["camera_control"]
+stage.save_metrics(
+    {
+        "classroom/psnr": {"value": float(errors["trained"].mean()), "n": len(pixels), "unit": "dB"},
+        "classroom/psnr_linear": {
+            "value": float(errors["principal components"].mean()),
+            "n": len(pixels),
+            "unit": "dB",
+        },
+        "classroom/camera_control": {"value": camera["value"], "n": camera["n"], "unit": "share"},
+    }
+)
+
+# %% [markdown] tags=["quiz"]
+# **1.** The autoencoder reaches 29 dB on single frames and less on clips. Where do the decibels go?
+#
+# ---
+#
+# Frame 0 has 8 x 14 x 16 latents to itself. Every later group of *four* frames shares as many. What moves has to be described with a quarter of the numbers.
+
+# %% [markdown] tags=["quiz"]
+# **2.** Why is the first frame given to the transformer twice, as latents and as image tokens?
+#
+# ---
+#
+# The latents say what stands where, pixel for pixel, at the first moment. The tokens say what is to be seen at all, and cross-attention carries that to every place and time.
+
+# %% [markdown] tags=["quiz"]
+# **3.** Why would it be a mistake to train this model on the dailies as well?
+#
+# ---
+#
+# Notebook 02 wants to know whether a LoRA teaches the film's look. A base model that already knows it would make every LoRA look good.
+
+# %% [markdown] tags=["quiz"]
+# **4.** The first frame repeated is a bad clip. Why does it still score well in many picture metrics?
+#
+# ---
+#
+# Each of its frames is perfect, and no frame differs from the next: sharpness, colour and consistency are all at their best. Only a metric that looks for motion sees that nothing happens.
+
+# %% [markdown] tags=["quiz"]
+# **5.** A model trained for longer has a lower training loss but obeys captions no better. Name two possible causes.
+#
+# ---
+#
+# It memorises its clips (the held-out scenes tell), or the loss is spent on fine texture, which most of the latents describe, rather than on motion.
+
+# %%
+stage.close()
+
+# %% [markdown]
+# ## Limitations
+#
+# - The model knows one procedural film set, at one size and length. Nothing it does says how well Wan2.1 does it.
+# - The features that compare clips were trained on photographs of objects. They see that something changes, and only roughly what.
+# - What the card measures is what this checkpoint does, good or bad; section 6 repeats a small part of it.
+#
+# **Next:** back to [00 Start here](00_start_here.ipynb)
+#
+# ## Links
+# - [Wan: open and advanced large-scale video generative models](https://arxiv.org/abs/2503.20314)
+# - [Flow matching for generative modelling](https://arxiv.org/abs/2210.02747)
+# - [VideoMAE](https://arxiv.org/abs/2203.12602)
+# - [Classifier-free guidance](https://arxiv.org/abs/2207.12598)
