@@ -42,18 +42,17 @@ def likeness(
 ) -> dict[str, dict[str, Any]]:
     """Per arm: mean distance of each clip to the real clip of the same first frame and caption.
 
-    Distances are Euclidean in features scaled by their spread over the real clips, per root dimension: two
+    Distances are Euclidean in units of the real clips' spread (the root of their summed variances): two
     unrelated real clips are about sqrt(2) apart. `nearer` is the share of scenes in which the generated
     clip is nearer to the real one than the trick is; the interval is of the mean paired difference
     (trick - generated), positive where generating is better. `frechet` compares the whole sets.
     """
-    features = {
-        name: extractor(list(clips)) for name, clips in {"real": real, "generated": made, **tricks}.items()
-    }
-    spread = features["real"].std(axis=0) + 1e-9
+    arms = {"real": real, "generated": made, **tricks}
+    features = {name: extractor(list(clips)) for name, clips in arms.items()}
+    spread = np.sqrt(features["real"].var(axis=0).sum())
     scaled = {name: values / spread for name, values in features.items()}
     apart = {
-        name: np.linalg.norm(values - scaled["real"], axis=1) / np.sqrt(values.shape[1])
+        name: np.linalg.norm(values - scaled["real"], axis=1)
         for name, values in scaled.items()
         if name != "real"
     }
@@ -63,7 +62,7 @@ def likeness(
             "value": round(float(distances.mean()), 4),
             "n": len(distances),
             "unit": "spreads of the real clips",
-            "frechet": round(frechet_distance(scaled[name], scaled["real"]), 2),
+            "frechet": round(frechet_distance(scaled[name], scaled["real"]), 3),
         }
         if name != "generated":
             difference = distances - apart["generated"]
