@@ -229,7 +229,7 @@ def test_changes_to_no_effect_come_before_changes_to_the_result():
 def resolve_style(**changes):
     from cinelib.parameters import StyleStage
 
-    return resolve(StyleStage, "a100", changes)
+    return resolve(StyleStage, "a100", {"base_precision": "", **changes})
 
 
 def test_copies_in_each_process_can_become_shares():

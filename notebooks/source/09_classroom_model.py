@@ -210,6 +210,8 @@ def peak_signal_to_noise(image: np.ndarray, other: np.ndarray) -> float:
 # From -1 to 1 the range is 2, not 1.
 
 # %% tags=["check"]
+import numpy as np
+
 from cinelib.exercises import check, expect_close
 
 with check("9.1"):
@@ -223,6 +225,9 @@ with check("9.1"):
 
 
 # %% tags=["wrong"]
+import numpy as np
+
+
 def peak_signal_to_noise(image, other):
     return float(10 * np.log10(1 / np.mean((image - other) ** 2)))
 
@@ -278,6 +283,10 @@ def weight_of_first(s: float, p: float, count: int) -> float:
 # $n e^p = e^{p + ?}$
 
 # %% tags=["check"]
+import numpy as np
+
+from cinelib.exercises import check, expect_close
+
 with check("9.2"):
     scores = np.exp(np.array([2.0] + [0.5] * 471))
     expect_close(
@@ -289,6 +298,9 @@ with check("9.2"):
 
 
 # %% tags=["wrong"]
+import numpy as np
+
+
 def weight_of_first(s, p, count):
     return float(np.exp(s) / (np.exp(s) + np.exp(p)))
 
@@ -381,6 +393,8 @@ def by_chance(hits: int, n: int, chance: float = 0.2) -> float:
 # Sum the binomial probabilities of `hits`, `hits` + 1, ..., `n`.
 
 # %% tags=["check"]
+from cinelib.exercises import check, expect_close
+
 with check("9.3"):
     expect_close(by_chance(0, 5), 1.0, because="no hits or more is certain", atol=1e-12)
     expect_close(by_chance(5, 5), 0.2**5, because="all five right: chance to the fifth", atol=1e-12)
@@ -388,6 +402,9 @@ with check("9.3"):
 
 
 # %% tags=["wrong"]
+import math
+
+
 def by_chance(hits, n, chance=0.2):
     return math.comb(n, hits) * chance**hits * (1 - chance) ** (n - hits)
 
