@@ -15,9 +15,9 @@
 #
 # | profile | time | memory | what it needs |
 # |---|---|---|---|
-# | smoke | seconds | 1 GB | nothing |
-# | nano | about 10 s | 1 GB | nothing |
-# | a100 | about 10 s | 1 GB | nothing yet: this notebook only reads configs |
+# | smoke | about 20 s | 1 GB | nothing |
+# | nano | about 20 s | 1 GB | nothing |
+# | a100 | about 20 s | 1 GB | nothing yet: this notebook only reads configs |
 #
 # **Inputs:** the model's configs, `data/claims.csv`. **Outputs:** `figures/signature.png`, `metrics.json`.
 

@@ -12,8 +12,8 @@
 #
 # | profile | time | memory | makes |
 # |---|---|---|---|
-# | smoke | about 10 s | 1 GB | 2 scenes of noise: logic only |
-# | nano | about 1 min on 2 cores | 2 GB | 4 scenes of 33 frames, 64 x 112 |
+# | smoke | about 30 s | 1 GB | 2 scenes of noise: logic only |
+# | nano | about 80 s on 2 cores | 2 GB | 4 scenes of 33 frames, 64 x 112 |
 # | a100 | hours on one A100, less on several | under 80 GB | 4 scenes of 33 frames, 720 x 1280 |
 #
 # **Inputs:** the LoRA of notebook 02, the stills of a storyboard. **Outputs:** `keyframes/`, `sequences/` (MP4 and `metadata.jsonl`), `seams.csv`, `figures/signature.png`.

@@ -15,8 +15,8 @@
 #
 # | profile | time | memory | what runs |
 # |---|---|---|---|
-# | smoke | about 30 s | 2 GB | 2 clips of 32 × 48, 4 steps |
-# | nano | about 90 s | 2 GB | 3 clips of 64 × 112, 12 steps, 9 settings, 2 processes |
+# | smoke | about 50 s | 2 GB | 2 clips of 32 × 48, 4 steps |
+# | nano | about 2 min on 2 cores | 2 GB | 3 clips of 64 × 112, 12 steps, 9 settings, 2 processes |
 # | a100 | hours on one A100 | 77 GB of GPU memory | 3 clips of 720 × 1280 × 81, 40 steps; `processes` GPUs |
 #
 # **Inputs:** the LoRA of notebook 02, the keyframes of notebook 03, `data/storyboard`. **Outputs:** `frontier.csv`, `clips/*.mp4`, `figures/signature.png`, `metrics.json`.

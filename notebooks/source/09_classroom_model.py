@@ -13,8 +13,8 @@
 #
 # | profile | time | memory | trains |
 # |---|---|---|---|
-# | smoke | about 20 s | 1 GB | the smoke recipe: 3 steps of each stage |
-# | nano | about 90 s | 2 GB | the smoke recipe; everything else looks at the shipped weights |
+# | smoke | about 30 s | 1.5 GB | the smoke recipe: 3 steps of each stage |
+# | nano | about 40 s on 2 cores | 2 GB | the smoke recipe; everything else looks at the shipped weights |
 # | a100 | as nano | 2 GB | as nano: the appendix has one size |
 #
 # With `recipe = "nano"` it trains what ships, in hours on two cores; the card of `data/nano-wan` says how many.
