@@ -157,10 +157,11 @@ def test_why_a_process_failed_is_told_here(encoded, tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupted_launch_leaves_no_process_behind(encoded, tmp_path):
-    started = []
+    here, started = psutil.Process(), []
+    older = set(here.children(recursive=True))  # of tests before this one, such as a resource tracker
 
     def interrupt(_line):
-        started.extend(psutil.Process().children(recursive=True))
+        started.extend(set(here.children(recursive=True)) - older)
         raise KeyboardInterrupt
 
     endless = dataclasses.replace(ONE_CLIP, max_train_steps=10_000, log_every=1)
