@@ -249,6 +249,44 @@ def test_interrupted_training_continues_bit_for_bit(tmp_path):
     assert whole.losses[-1] == parts.losses[-1]
 
 
+def test_a_clip_that_is_never_drawn_changes_nothing(tmp_path):
+    import dataclasses
+
+    import torch
+
+    from cinelib.classroom import architecture, denoiser
+    from cinelib.classroom.attention import KEPT_TOKENS
+    from cinelib.classroom.loop import Plan
+
+    size = architecture.SMOKE
+    torch.manual_seed(0)
+    image, text = torch.randn(3, 5, size.image_dim), torch.randn(3, KEPT_TOKENS, size.text_dim)
+    condition = torch.randn(3, 20, 2, 4, 6)
+    data = denoiser.Encoded(
+        torch.randn(3, 16, 2, 4, 6), condition, condition, image, image, text, torch.zeros_like(text[:1])
+    )
+    altered = dataclasses.replace(data, latents=data.latents.clone())
+    altered.latents[1] += 5
+    plan = Plan(steps=3, learning_rate=1e-2, warmup=1, bf16=False)
+
+    def losses(data, emphasis, name):
+        torch.manual_seed(1)
+        model = architecture.transformer(size)
+        run = denoiser.train(
+            model,
+            data,
+            tmp_path / name,
+            plan,
+            batch=4,
+            emphasis=torch.tensor(emphasis),
+            log=lambda line: None,
+        )
+        return [training.losses for training in run][-1]
+
+    assert losses(data, [1.0, 0.0, 2.0], "a") == losses(altered, [1.0, 0.0, 2.0], "b")
+    assert losses(data, [1.0, 1.0, 2.0], "c") != losses(altered, [1.0, 1.0, 2.0], "d")
+
+
 def test_a_channel_that_the_decoder_ignores_has_no_effect(smoke, clip):
     import copy
 
@@ -385,6 +423,27 @@ def test_tokenizer_loses_nothing(smoke, text):
     assert ids[-1] == smoke.tokenizer.eos_token_id == 1
     assert smoke.tokenizer.pad_token_id == 0
     assert smoke.tokenizer.decode(ids, skip_special_tokens=True).strip() == text
+
+
+def test_a_share_of_captions_opens_with_a_phrase_that_no_grammar_knows():
+    from cinelib.backlot import TRIGGER
+    from cinelib.classroom.encoding import text_tokens
+    from cinelib.classroom.language import drawn_captions
+    from cinelib.classroom.scenes import training_seeds
+    from cinelib.classroom.text import with_strangers
+    from cinelib.wan import load_pipeline
+
+    captions = [spoken.text for spoken in drawn_captions(training_seeds(400))]
+    opened = with_strangers(captions)
+    assert opened == with_strangers(captions)
+    assert all(long.endswith(short) for long, short in zip(opened, captions, strict=True))
+    phrases = [
+        long.removesuffix(short) for long, short in zip(opened, captions, strict=True) if long != short
+    ]
+    assert 60 < len(phrases) < 140 and len(set(phrases)) > 50
+    assert not any(TRIGGER in phrase for phrase in phrases)  # the film's own stays unseen
+    longest = max(with_strangers(captions, share=1.0), key=len)
+    text_tokens(load_pipeline(str(NANO)), [longest])  # and none is too long for training
 
 
 def test_shortened_captions_keep_only_what_they_say():

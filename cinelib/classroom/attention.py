@@ -19,7 +19,7 @@ from cinelib.classroom.architecture import TEXT_TOKENS
 if TYPE_CHECKING:
     from diffusers import WanTransformer3DModel
 
-KEPT_TOKENS = 40  # no caption of the grammar is longer; what follows are the zeros that pad it to 512
+KEPT_TOKENS = 48  # no caption of the grammar is longer, behind a made-up phrase too; then zeros up to 512
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -86,14 +86,19 @@ def train(
     plan: Plan | None = None,
     batch: int = 16,
     weights: Tensor | None = None,
+    emphasis: Tensor | None = None,
     log: Log = print,
 ) -> Iterator[Training]:
-    """Train `transformer` in place, channels counted by `weights`; yields after each save."""
+    """Train `transformer` in place, channels counted by `weights`; yields after each save.
+
+    `emphasis` (N,) is how often a clip is drawn beside the others, alike by default.
+    """
     plan = plan or Plan(steps=3000, learning_rate=1e-3, ema=0.998, save_seconds=120)
     training = Training(transformer, plan, folder / "denoiser.pt")
+    chances = torch.ones(len(data)) if emphasis is None else emphasis
 
     def batch_loss(step: int, generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(data), (share(batch),), generator=generator)
+        rows = torch.multinomial(chances, share(batch), replacement=True, generator=generator)
         return loss(transformer, data, rows, generator, weights)
 
     with short_text(transformer):

@@ -6,7 +6,7 @@ share each batch (two processes of one thread beat one process of two threads on
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKLWan, WanImageToVideoPipeline
     from transformers import CLIPModel, CLIPTokenizer
 
+PANS = 2.0  # how much oftener the transformer sees a pan, the move that it learns last
 STAGES = ("render", "language", "contrast", "vae", "encode", "denoise", "view")
 
 
@@ -139,14 +140,18 @@ class Recipe:
 
     def encode(self) -> None:
         """Encode every clip once."""
-        encoding.encode_to(self._encoded, self.encoders, self.clips, rank(), world())
+        clips = replace(self.clips, captions=text.with_strangers(self.clips.captions))
+        encoding.encode_to(self._encoded, self.encoders, clips, rank(), world())
 
     def denoise(self) -> None:
         """Train the transformer; its moving average is what ships."""
         data = encoding.load(self._encoded, self.encoders, self.device)
         self.log(f"denoiser: {len(data)} clips")
         plan, batch, weights = self.settings.denoiser, self.settings.batch, self._channel_weights()
-        self._follow(denoiser.train(self.pipe.transformer, data, self.folder, plan, batch, weights, self.log))
+        emphasis = torch.tensor([PANS if "pans" in caption else 1.0 for caption in self.clips.captions])
+        self._follow(
+            denoiser.train(self.pipe.transformer, data, self.folder, plan, batch, weights, emphasis, self.log)
+        )
         self._load_average(self.pipe.transformer, "denoiser.pt")
 
     def view(self) -> None:

@@ -34,7 +34,7 @@ NANO = Settings(
     contrast=Plan(steps=500, learning_rate=1e-3, ema=0.99),
     vae=Plan(steps=1, learning_rate=1e-3, ema=0.99),
     denoiser=Plan(
-        steps=11_000, learning_rate=1e-3, ema=0.999, milestones=(500, 1500, 3000, 5000, 8000, 11_000)
+        steps=13_500, learning_rate=1e-3, ema=0.999, milestones=(500, 1500, 3000, 5000, 8000, 13_500)
     ),
     viewer=Plan(steps=1000, learning_rate=5e-4, ema=0.99),
 )

@@ -6,6 +6,8 @@ Both tokenizers are byte-level: a word that the grammar never used is spelled in
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer, PreTrainedTokenizerFast
 
@@ -47,6 +49,21 @@ def tokenizer(captions: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerF
         padding_side="right",
         clean_up_tokenization_spaces=False,
     )
+
+
+def with_strangers(captions: Iterable[str], share: float = 0.25, seed: int = 0) -> list[str]:
+    """`captions`, a `share` of them behind a made-up phrase such as "kolva film, ".
+
+    A LoRA's trigger is a phrase that the model has never seen; this teaches it that such a phrase, alone,
+    changes nothing.
+    """
+    rng, opened = np.random.default_rng([seed, 5]), []
+    for caption in captions:
+        name = "".join(str(rng.choice(list(part))) for part in (*("bdklmprtvz", "aeiou") * 3, "lnrs"))
+        name = name[: int(rng.integers(4, 8))]
+        stranger = f"{name} {rng.choice(['film', 'picture', 'look', 'style'])}, "
+        opened.append(stranger + caption if rng.random() < share else caption)
+    return opened
 
 
 def clip_tokenizer(captions: Iterable[str], vocabulary: int) -> "CLIPTokenizer":

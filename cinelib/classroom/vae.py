@@ -33,6 +33,7 @@ class Phase:
     width: int
     learning_rate: float
     clips: int | None = None  # the first so many training clips; None: all
+    squared: float = 2.0  # weight of the squared error, which PSNR counts, beside the absolute one
 
 
 PHASES = (
@@ -40,6 +41,8 @@ PHASES = (
     Phase(steps=7000, batch=8, frames=1, height=64, width=64, learning_rate=1.5e-3),
     Phase(steps=1000, batch=4, frames=9, height=64, width=64, learning_rate=6e-4),
     Phase(steps=700, batch=4, frames=17, height=64, width=64, learning_rate=6e-4),
+    Phase(steps=4500, batch=4, frames=9, height=64, width=64, learning_rate=8e-4, squared=8),
+    Phase(steps=300, batch=4, frames=17, height=64, width=64, learning_rate=4e-4, squared=8),
 )
 
 
@@ -86,7 +89,7 @@ def _grey_inside(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return pixels
 
 
-def loss(vae: "AutoencoderKLWan", pixels: Tensor, generator: torch.Generator) -> Tensor:
+def loss(vae: "AutoencoderKLWan", pixels: Tensor, generator: torch.Generator, squared: float = 2.0) -> Tensor:
     """Absolute plus squared error of the unclamped reconstruction, and a light pull on the latents' scale."""
     pixels = pixels.to(vae.device)
     latents = autoencoder.encode(vae, pixels).float()
@@ -95,7 +98,7 @@ def loss(vae: "AutoencoderKLWan", pixels: Tensor, generator: torch.Generator) ->
     decoded = autoencoder.decode(vae, latents + NOISE * scale * noise).float()
     error = decoded - pixels
     spread = (latents.square().mean() - 1).clamp(min=0)  # unit scale at most: noise must keep its meaning
-    return error.abs().mean() + 2 * error.square().mean() + 1e-3 * spread
+    return error.abs().mean() + squared * error.square().mean() + 1e-3 * spread
 
 
 def train(
@@ -122,7 +125,7 @@ def train(
         )
 
         def batch_loss(step: int, generator: torch.Generator, phase: Phase = phase) -> Tensor:
-            return loss(vae, crops(frames[: phase.clips], phase, generator), generator)
+            return loss(vae, crops(frames[: phase.clips], phase, generator), generator, phase.squared)
 
         for _ in training.run(
             batch_loss, lambda line, phase=phase: log(f"vae {phase.frames} frames: {line}")
