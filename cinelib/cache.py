@@ -6,17 +6,17 @@ carries what it was made from, and a damaged or non-finite one is made again.
 
 import hashlib
 import json
-import os
+import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from cinelib import tensor_file
 from cinelib.runs.files import Hashes
 
 Tensors = dict[str, torch.Tensor]
@@ -40,32 +40,52 @@ class Report:
 
 
 class Cache:
-    """A folder of safetensors files, one an entry."""
+    """A folder of safetensors files, one an entry. Several threads may ask it for entries."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.report = Report()
+        self._lock = threading.Lock()
 
     def entry(self, kind: str, key: Mapping[str, Any], make: Callable[[], Tensors]) -> Path:
         """The file that holds the tensors for `key`, calling `make` only if there is no good one.
 
         Raises:
             ValueError: `make` returned NaN or infinity; nothing is written.
+            OSError: it could not be written, and is not there.
         """
-        text = json.dumps({"kind": kind, **key}, sort_keys=True, allow_nan=False)
-        path = self.folder / kind / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
-        fault = _fault(path, text)
-        if fault is None:
-            self.report.reused[kind] += 1
-            return path
-        if path.exists():
-            self.report.replaced.append(f"{kind} {path.name}: {fault}")
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in make().items()}
-        if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-            raise ValueError(f"{kind} of {text} holds NaN or infinity")
-        _write(path, tensors, text)
-        self.report.encoded[kind] += 1
-        return path
+        return self.entries([(kind, key)], lambda missing: [make()])[0]
+
+    def entries(
+        self, wanted: Sequence[tuple[str, Mapping[str, Any]]], make: Callable[[list[int]], list[Tensors]]
+    ) -> list[Path]:
+        """As `entry` for several; `make` is given the places of those that are missing, if there are any."""
+        texts = [json.dumps({"kind": kind, **key}, sort_keys=True, allow_nan=False) for kind, key in wanted]
+        paths = [self._path(kind, text) for (kind, _), text in zip(wanted, texts, strict=True)]
+        missing = []
+        for place, (path, text) in enumerate(zip(paths, texts, strict=True)):
+            kind, fault = wanted[place][0], _fault(path, text)
+            if fault is None:
+                self._count(self.report.reused, kind)
+                continue
+            missing.append(place)
+            if path.exists():
+                self.report.replaced.append(f"{kind} {path.name}: {fault}")
+        for place, made in zip(missing, make(missing) if missing else (), strict=True):
+            kind = wanted[place][0]
+            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in made.items()}
+            if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+                raise ValueError(f"{kind} of {texts[place]} holds NaN or infinity")
+            tensor_file.write(paths[place], tensors, {"key": texts[place]})
+            self._count(self.report.encoded, kind)
+        return paths
+
+    def _count(self, counter: Counter, kind: str) -> None:
+        with self._lock:
+            counter[kind] += 1
+
+    def _path(self, kind: str, text: str) -> Path:
+        return self.folder / kind / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
 
 
 def read(path: Path) -> Tensors:
@@ -86,16 +106,6 @@ def _fault(path: Path, text: str) -> str | None:
     except (SafetensorError, OSError) as error:
         return f"unreadable, {error}"
     return None
-
-
-def _write(path: Path, tensors: Tensors, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_file(tensors, partial, {"key": text})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def weights_hash(model: str, component: str, memory: Path | None = None) -> str:

@@ -1,6 +1,5 @@
 """Training examples: a dataset's clips as latents, conditions and embeddings, by way of the cache."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,8 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cinelib import cache, grading, wan, wan_layout
+from cinelib import cache, grading, wan
 from cinelib.dataset import Clip, DatasetError, digest
+from cinelib.encoders import Encoders
 
 
 @dataclass(frozen=True)
@@ -62,42 +62,6 @@ class Encoding:
     seed: int = 0
 
 
-class Encoders:
-    """VAE, text and image encoder of a model, loaded when the first missing entry needs them.
-
-    With a warm cache nothing is loaded, and `close` frees what was: a 14B text encoder must not sit
-    beside the transformer during training.
-    """
-
-    def __init__(
-        self, model: str, memory: Path | None = None, device: str | torch.device | None = None
-    ) -> None:
-        self.model = model
-        self.device = device
-        self._memory = memory
-        self._pipe: wan.FirstLastPipeline | None = None
-
-    @property
-    def pipe(self) -> wan.FirstLastPipeline:
-        """The pipeline without its transformers."""
-        if self._pipe is None:
-            without = ("transformer", "transformer_2")
-            self._pipe = wan.load_pipeline(self.model, device=self.device, without=without)
-        return self._pipe
-
-    @functools.cached_property
-    def hashes(self) -> dict[str, str]:
-        """Weights hash of each encoder that the model has."""
-        parts = {"vae", "text_encoder", "tokenizer", "image_encoder"} & wan_layout.components(self.model)
-        return {part: cache.weights_hash(self.model, part, self._memory) for part in sorted(parts)}
-
-    def close(self) -> None:
-        """Drop the weights."""
-        self._pipe = None
-        if torch.accelerator.is_available():
-            torch.accelerator.empty_cache()
-
-
 def encode_text(text: str, encoders: Encoders, store: cache.Cache) -> Path:
     """The cache entry of a prompt's embedding, without its padding."""
     key = {"text": text, "weights": [encoders.hashes["text_encoder"], encoders.hashes["tokenizer"]]}
@@ -107,7 +71,8 @@ def encode_text(text: str, encoders: Encoders, store: cache.Cache) -> Path:
         length = int(embeds.abs().sum(-1).gt(0).sum())
         return {"prompt_embeds": embeds[:length].float()}
 
-    return store.entry("text", key, make)
+    with encoders.lock:  # a tokenizer serves one thread at a time
+        return store.entry("text", key, make)
 
 
 def encode_clips(
@@ -119,16 +84,23 @@ def encode_clips(
         ValueError: no clip is left.
     """
     order = _others(len(clips), encoding.seed) if encoding.scramble else range(len(clips))
-    examples = []
-    for index, clip in enumerate(clips):
+
+    def one(index: int) -> Example | str:
         try:
-            frames = _window(clip, encoding)
+            frames = _window(clips[index], encoding)
         except (DatasetError, ValueError) as error:
-            store.report.refused.append((clip.file_name, str(error)))
-            continue
+            return str(error)
         text = clips[order[index]].text
         text = text if text.startswith(encoding.trigger) else encoding.trigger + text
-        examples.append(_encode(clip, index, frames, text, encoding, encoders, store))
+        return _encode(clips[index], index, frames, text, encoding, encoders, store)
+
+    examples = []
+    found = encoders.each(one, range(len(clips)), encoding.height * encoding.width)
+    for clip, example in zip(clips, found, strict=True):
+        if isinstance(example, str):
+            store.report.refused.append((clip.file_name, example))
+        else:
+            examples.append(example)
     if not examples:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in store.report.refused)
         raise ValueError(f"no clip can be trained on: {reasons}")
@@ -167,43 +139,49 @@ def _encode(
     encoders: Encoders,
     store: cache.Cache,
 ) -> Example:
-    vae, image = encoders.hashes["vae"], encoders.hashes.get("image_encoder")
     key = {
         "clip": clip.sha256 or digest(clip.path),
         "size": list(frames.shape[:3]),
         "fps": encoding.fps,
-        "vae": vae,
+        "vae": encoders.hashes["vae"],
     }
     target = grading.draw(encoding.seed, index, 10_000) if encoding.scramble else None
-    shown = frames if target is None else grading.apply(frames, target)
+    look = {"grade": target and asdict(target)}
+    grades = [grading.draw(encoding.seed, index, variant) for variant in range(encoding.variants)]
+    seen = {**key, "image_encoder": encoders.hashes.get("image_encoder")}
+    wanted = [("latents", {**key, **look}), ("condition", {**seen, **look, "last": True})]
+    wanted += [("condition", {**seen, "last": False, "grade": asdict(grade)}) for grade in grades]
 
-    def latents() -> cache.Tensors:
-        return {"latents": wan.encode_video(encoders.pipe.vae, wan.to_pixels(shown))[0]}
+    def make(missing: list[int]) -> list[cache.Tensors]:
+        shown = frames if target is None else grading.apply(frames, target)
+        given = [None, shown[[0, -1]], *(grading.apply(frames[:1], grade) for grade in grades)]
+        return _tensors(shown, [given[place] for place in missing], encoders)
 
-    def conditioned(ends: np.ndarray) -> cache.Tensors:
-        pixels = wan.to_pixels(ends)  # (1, 3, 1 or 2, H, W)
-        last = pixels[:, :, 1] if len(ends) == 2 else None
-        entry = {"condition": wan.condition_of(encoders.pipe, pixels[:, :, 0], len(frames), last)[0]}
-        if encoders.pipe.image_encoder is not None:
-            tokens = wan.encode_image(encoders.pipe, [Image.fromarray(frame) for frame in ends])
+    latents, *conditions = store.entries(wanted, make)
+    prompt = encode_text(text, encoders, store)
+    return Example(clip.file_name, len(frames), latents, tuple(conditions), prompt)
+
+
+def _tensors(clip: np.ndarray, given: Sequence[np.ndarray | None], encoders: Encoders) -> list[cache.Tensors]:
+    """For each of `given` the condition that shows its 1 or 2 frames, or for None the clip's latents."""
+    pipe, videos = encoders.pipe, []
+    for frames in given:
+        pixels = wan.to_pixels(clip if frames is None else frames)  # (1, 3, T, H, W)
+        if frames is not None:
+            last = pixels[:, :, 1] if len(frames) == 2 else None
+            pixels = wan.condition_video(pipe, pixels[:, :, 0], len(clip), last)
+        videos.append(pixels)
+    made = []
+    for frames, latents in zip(given, encoders.latents(videos), strict=True):
+        if frames is None:
+            made.append({"latents": latents[0]})
+            continue
+        entry = {"condition": wan.condition_of(pipe, latents, len(clip), last=len(frames) == 2)[0]}
+        if pipe.image_encoder is not None:
+            tokens = wan.encode_image(pipe, [Image.fromarray(frame) for frame in frames])
             entry["image_embeds"] = tokens.flatten(0, 1).float()
-        return entry
-
-    ends = shown[[0, -1]]
-    given = {**key, "image_encoder": image, "last": True, "grade": target and asdict(target)}
-    conditions = [store.entry("condition", given, functools.partial(conditioned, ends))]
-    for variant in range(encoding.variants):
-        grade = grading.draw(encoding.seed, index, variant)
-        given = {**key, "image_encoder": image, "last": False, "grade": asdict(grade)}
-        first = functools.partial(lambda grade: conditioned(grading.apply(frames[:1], grade)), grade)
-        conditions.append(store.entry("condition", given, first))
-    return Example(
-        name=clip.file_name,
-        num_frames=len(frames),
-        latents=store.entry("latents", {**key, "grade": target and asdict(target)}, latents),
-        conditions=tuple(conditions),
-        prompt=encode_text(text, encoders, store),
-    )
+        made.append(entry)
+    return made
 
 
 def read_prompt(path: Path) -> torch.Tensor:

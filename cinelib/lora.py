@@ -6,7 +6,6 @@ s = alpha / r, or alpha / sqrt(r) for rsLoRA (Kalajdzievski 2023). B starts at z
 
 import json
 import math
-import os
 import re
 import warnings
 from dataclasses import asdict, dataclass
@@ -18,7 +17,9 @@ from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+
+from cinelib import tensor_file
 
 WEIGHTS = "pytorch_lora_weights.safetensors"  # the name that diffusers and the Hub look for
 METADATA = "lora_adapter_metadata"  # the entry in it that diffusers reads rank and alpha from
@@ -175,15 +176,7 @@ def save(
     packed = {f"transformer.{key}": value for key, value in plain.items()}
     # One entry only: safetensors writes several in random order, and equal runs should give equal files.
     metadata = {METADATA: json.dumps({**packed, "cinelib": asdict(card)}, sort_keys=True)}
-    path = Path(folder) / file_name(expert)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_file(weights, partial, metadata)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return tensor_file.write(Path(folder) / file_name(expert), weights, metadata)
 
 
 def read_card(folder: str | Path, expert: str = "transformer") -> AdapterCard:

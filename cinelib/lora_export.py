@@ -1,7 +1,6 @@
 """The adapter for other tools: the original Wan key layout (ComfyUI and others), and a card for the Hub."""
 
 import json
-import os
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -9,9 +8,9 @@ from pathlib import Path
 import torch
 from huggingface_hub import ModelCardData
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from cinelib import lora
+from cinelib import lora, tensor_file
 
 ORIGINAL = "wan_original_lora.safetensors"
 
@@ -51,13 +50,7 @@ def export_original(folder: str | Path, expert: str = "transformer") -> Path:
         converted[f"{layer}.lora_{'down' if match[3] == 'A' else 'up'}.weight"] = value
         converted[f"{layer}.alpha"] = torch.tensor(alpha)
     path = Path(folder) / (ORIGINAL if expert == "transformer" else ORIGINAL.replace(".", f"_{expert}."))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_file(converted, partial, {"cinelib": json.dumps(asdict(card), sort_keys=True)})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return tensor_file.write(path, converted, {"cinelib": json.dumps(asdict(card), sort_keys=True)})
 
 
 def write_card(folder: str | Path, title: str, numbers: dict[str, float]) -> Path:

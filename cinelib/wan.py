@@ -4,6 +4,7 @@ The layouts follow `WanImageToVideoPipeline.prepare_latents` of diffusers exactl
 by bit), so that what a LoRA is trained on is what the sampler feeds the transformer.
 """
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,8 @@ def encode_video(vae: AutoencoderKLWan, pixels: torch.Tensor) -> torch.Tensor:
         raise ValueError(
             f"pixels (B, 3, T, H, W) need T = 4k+1 and H, W multiples of {space}, got {tuple(pixels.shape)}"
         )
-    latents = vae.encode(pixels.to(get_module_execution_device(vae), vae.dtype)).latent_dist.mode().float()
+    own = copy.copy(vae)  # diffusers keeps a clip's past frames on it: clips encoded side by side would mix
+    latents = own.encode(pixels.to(get_module_execution_device(vae), vae.dtype)).latent_dist.mode().float()
     mean, inverse_std = _latent_stats(vae, latents)
     return (latents - mean) * inverse_std
 
@@ -128,44 +130,55 @@ def decode_video(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
     return vae.decode(latents / inverse_std + mean, return_dict=False)[0].float()
 
 
-def condition(
-    vae: AutoencoderKLWan, first: torch.Tensor, num_frames: int, last: torch.Tensor | None = None
-) -> torch.Tensor:
-    """What Wan concatenates to the noisy latents: 4 mask channels, then 16 latent channels.
-
-    The latents are those of a video that shows `first` (B, 3, H, W) in [-1, 1], then grey, and `last` at
-    its end if given. The mask is 1 where a frame is given; its 4 channels are the 4 pixel frames behind
-    each latent frame (the first latent frame has one pixel frame, repeated).
-
-    Returns:
-        (B, 20, t, h, w), float32.
-    """
-    video = first.new_zeros(*first.shape[:2], num_frames, *first.shape[2:])  # (B, 3, T, H, W)
+def shown(first: torch.Tensor, num_frames: int, last: torch.Tensor | None = None) -> torch.Tensor:
+    """A video (B, 3, T, H, W): `first` (B, 3, H, W) in [-1, 1], then grey, and `last` at its end."""
+    video = first.new_zeros(*first.shape[:2], num_frames, *first.shape[2:])
     video[:, :, 0] = first
     if last is not None:
         video[:, :, -1] = last
-    latents = encode_video(vae, video)
+    return video
+
+
+def masked(latents: torch.Tensor, num_frames: int, last: bool) -> torch.Tensor:
+    """`latents` (B, 16, t, h, w) of what is shown, behind 4 channels that are 1 where a frame is given.
+
+    They are the 4 pixel frames behind each latent frame (the first latent frame has one, repeated).
+    """
     batch, _, _, height, width = latents.shape
     known = torch.zeros(num_frames)
     known[0] = 1
-    if last is not None:
+    if last:
         known[-1] = 1
     known = torch.cat([known[:1].repeat(4), known[1:]]).view(-1, 4).T  # (4, t)
     mask = known.view(1, 4, -1, 1, 1).expand(batch, -1, -1, height, width)
     return torch.cat([mask.to(latents), latents], dim=1)
 
 
-def condition_of(
+def condition(
+    vae: AutoencoderKLWan, first: torch.Tensor, num_frames: int, last: torch.Tensor | None = None
+) -> torch.Tensor:
+    """What Wan concatenates to the noisy latents, (B, 20, t, h, w): see `shown` and `masked`."""
+    return masked(encode_video(vae, shown(first, num_frames, last)), num_frames, last is not None)
+
+
+def condition_video(
     pipe: WanImageToVideoPipeline, first: torch.Tensor, num_frames: int, last: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """What `pipe`'s transformer is given of the frames `first` and `last`, both (B, 3, H, W) in [-1, 1].
+    """The video whose latents become `pipe`'s condition of the frames `first` and `last` (B, 3, H, W).
 
-    `condition`, (B, 20, t, h, w), for most; Wan2.2 TI2V takes the first frame's latents (B, 48, 1, h, w) in
-    place of noise and has no place for a last frame.
+    `shown` for most; Wan2.2 TI2V takes the first frame alone and has no place for a last one.
     """
-    if pipe.config.expand_timesteps:
-        return encode_video(pipe.vae, first[:, :, None])
-    return condition(pipe.vae, first, num_frames, last)
+    return first[:, :, None] if pipe.config.expand_timesteps else shown(first, num_frames, last)
+
+
+def condition_of(
+    pipe: WanImageToVideoPipeline, latents: torch.Tensor, num_frames: int, last: bool
+) -> torch.Tensor:
+    """The condition that `pipe`'s transformer is given, from the latents of `condition_video`.
+
+    `masked` for most, (B, 20, t, h, w); Wan2.2 TI2V takes the latents (B, 48, 1, h, w) in place of noise.
+    """
+    return latents if pipe.config.expand_timesteps else masked(latents, num_frames, last)
 
 
 def model_input(

@@ -1,7 +1,10 @@
 """Cache, examples and the training loop, on the smoke checkpoint and tiny backlot clips."""
 
 import dataclasses
+import functools
 import math
+import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from cinelib import cache, examples, flow_matching, grading, lora, training, wan
 from cinelib.dataset import VideoFolder
 from cinelib.parameters import ParameterError, StyleStage
 from cinelib.profiles import resolve
+from cinelib.training_state import TrainingState
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +70,6 @@ def test_what_changes_is_encoded_anew_and_nothing_else(dataset, store, encoded, 
 
 
 def test_other_weights_have_other_entries(dataset, store, encoded, tmp_path):
-    import shutil
-
     other = tmp_path / "other"
     shutil.copytree(MODEL, other)
     vae = wan.load_pipeline(other, device="cpu", without=("transformer",)).vae
@@ -99,8 +101,6 @@ def test_an_entry_that_is_not_finite_is_never_written(tmp_path):
 
 
 def test_refused_clips_are_named_and_the_others_kept(dataset, store, encoded, tmp_path):
-    import shutil
-
     broken = tmp_path / "set"
     shutil.copytree(dataset, broken)
     (broken / "clips" / "01.mp4").write_bytes(b"not a video")
@@ -117,13 +117,68 @@ def test_entries_hold_what_the_encoders_make(dataset, encoded):
     clip = VideoFolder.open(dataset)[0]
     batch = examples.read_batch(encoded[0][:1], 0)
     pixels = wan.to_pixels(clip.frames())
-    assert torch.equal(batch.latents, wan.encode_video(pipe.vae, pixels))
-    assert torch.equal(batch.condition, wan.condition(pipe.vae, pixels[:, :, 0], 9, pixels[:, :, -1]))
+    close = functools.partial(torch.testing.assert_close, rtol=0, atol=1e-4)  # see Encoders.latents
+    close(batch.latents, wan.encode_video(pipe.vae, pixels))
+    close(batch.condition, wan.condition(pipe.vae, pixels[:, :, 0], 9, pixels[:, :, -1]))
     assert torch.equal(batch.prompt_embeds, wan.encode_text(pipe, clip.text).float())
     regraded = examples.read_batch(encoded[0][:1], 1)
     assert batch.image_embeds.shape[1] == 2 * regraded.image_embeds.shape[1]
     assert torch.equal(regraded.latents, batch.latents)
     assert not torch.equal(regraded.condition[:, 4:], batch.condition[:, 4:])
+
+
+def tensors_of(found):
+    """Everything in the entries of some examples, in their order."""
+    paths = [path for example in found for path in (example.latents, *example.conditions, example.prompt)]
+    return [tensor for path in paths for tensor in cache.read(path).values()]
+
+
+@pytest.fixture
+def threads():
+    """Sets torch's number of threads, for the time of a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_clips_encoded_side_by_side_are_those_encoded_one_by_one(dataset, tmp_path, threads):
+    broken = tmp_path / "set"
+    shutil.copytree(dataset, broken)
+    (broken / "clips" / "02.mp4").write_bytes(b"not a video")
+    threads(1)
+    one_by_one, _, _ = encode(broken, tmp_path / "one")
+    threads(2)
+    found, report, _ = encode(broken, tmp_path / "two")
+    assert [example.name for example in found] == [f"clips/0{k}.mp4" for k in (0, 1, 3)]
+    assert [name for name, _ in report.refused] == ["clips/02.mp4"]
+    assert report.encoded == {"latents": 3, "condition": 9, "text": 3}
+    for ours, theirs in zip(tensors_of(found), tensors_of(one_by_one), strict=True):
+        assert torch.equal(ours, theirs)
+    seen = [torch.get_num_threads()]
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert seen == [2, 2]
+
+
+def test_an_error_side_by_side_ends_the_encoding(dataset, tmp_path, monkeypatch, threads):
+    threads(2)
+    nowhere = torch.full((1, 16, 3, 4, 6), math.nan)
+    monkeypatch.setattr(wan, "encode_video", lambda vae, pixels: nowhere.expand(len(pixels), -1, -1, -1, -1))
+    with pytest.raises(ValueError, match="NaN"):
+        encode(dataset, tmp_path)
+    assert torch.get_num_threads() == 2 and not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_clips_latents_do_not_depend_on_its_company():
+    encoders = examples.Encoders(MODEL, device="cpu")
+    videos = list(torch.randn(5, 3, 9, 32, 48, generator=torch.Generator().manual_seed(0)).split(1))
+    together = encoders.latents([*videos, videos[0][:, :, :5]])
+    for k in (0, 4):
+        assert torch.equal(encoders.latents([videos[k]])[0], together[k])
+    assert together[5].shape == (1, 16, 2, 4, 6)
+    large = wan.encode_video(encoders.pipe.vae, torch.cat(videos))
+    torch.testing.assert_close(torch.cat(together[:5]), large, rtol=0, atol=1e-4)
 
 
 def test_scrambled_examples_differ_in_caption_and_look(dataset, store, encoded):
@@ -246,6 +301,23 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine(transformer, encoded, 
     expected = [1e-2 * k / 4 for k in range(1, 5)]
     expected += [1e-2 * 0.5 * (1 + math.cos(math.pi * k / 16)) for k in range(1, 17)]
     np.testing.assert_allclose(rates, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_gradients_are_clipped_after_their_norm_is_noted(transformer, encoded, tmp_path, monkeypatch):
+    step, applied = TrainingState.step, []
+
+    def watched(state):
+        gradients = [weight.grad for weight in state.weights.values()]
+        applied.append(float(torch.stack([gradient.norm() for gradient in gradients]).norm()))
+        step(state)
+
+    monkeypatch.setattr(TrainingState, "step", watched)
+    norm = fit(transformer, encoded, tmp_path / "free").train[0]["gradient"]
+    applied.clear()
+    tight = dataclasses.replace(RECIPE, max_grad_norm=norm / 10)
+    noted = [row["gradient"] for row in fit(fresh_transformer(), encoded, tmp_path / "tight", tight).train]
+    assert noted[0] == pytest.approx(norm)
+    assert applied == pytest.approx([min(found, norm / 10) for found in noted], rel=1e-3)
 
 
 def test_accumulation_equals_one_larger_batch(encoded, tmp_path):

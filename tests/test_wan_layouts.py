@@ -60,7 +60,8 @@ def test_the_loss_shows_the_transformer_what_the_pipeline_shows_it(folder, encod
     pipe(image=still, prompt="a knight", latents=noise, output_type="latent", **call)
     hook.remove()
     sigma = seen[0]["timestep"].max().float().view(1) / 1000
-    condition = wan.condition_of(pipe, pixels, 9)
+    latents = wan.encode_video(pipe.vae, wan.condition_video(pipe, pixels, 9))
+    condition = wan.condition_of(pipe, latents, 9, last=False)
     shown, timestep, given = wan.model_input(noise, condition, sigma)
     torch.testing.assert_close(shown, seen[0]["hidden_states"], rtol=0, atol=0)
     torch.testing.assert_close(timestep, seen[0]["timestep"].float(), rtol=0, atol=1e-3)

@@ -1,0 +1,111 @@
+"""A model's VAE, text and image encoder: loaded when needed, on a CPU working side by side."""
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from cinelib import cache, wan, wan_layout
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+SMALL = 128 * 256  # pixels of a frame; the convolutions of larger ones keep all cores busy, and fill memory
+
+
+class Encoders:
+    """VAE, text and image encoder of a model, loaded when the first missing entry needs them.
+
+    With a warm cache nothing is loaded, and `close` frees what was: a 14B text encoder must not sit
+    beside the transformer during training.
+
+    Attributes:
+        lock: held for what threads must not do at the same time.
+    """
+
+    def __init__(
+        self, model: str, memory: Path | None = None, device: str | torch.device | None = None
+    ) -> None:
+        self.model = model
+        self.device = torch.device(device or wan.default_device())
+        self._memory = memory
+        self._pipe: wan.FirstLastPipeline | None = None
+        self.lock = threading.RLock()
+
+    @property
+    def pipe(self) -> wan.FirstLastPipeline:
+        """The pipeline without its transformers."""
+        with self.lock:
+            if self._pipe is None:
+                without = ("transformer", "transformer_2")
+                pipe = wan.load_pipeline(self.model, device=self.device, without=without)
+                if self.device.type == "cpu":
+                    _channels_last(pipe.vae.encoder)
+                self._pipe = pipe
+            return self._pipe
+
+    @functools.cached_property
+    def hashes(self) -> dict[str, str]:
+        """Weights hash of each encoder that the model has."""
+        parts = {"vae", "text_encoder", "tokenizer", "image_encoder"} & wan_layout.components(self.model)
+        with self.lock:
+            return {part: cache.weights_hash(self.model, part, self._memory) for part in sorted(parts)}
+
+    def latents(self, videos: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Normalised latents (1, C, t, h, w) of each video (1, 3, T, H, W).
+
+        On a CPU small ones of one shape go through the VAE together, and one alone goes through it twice:
+        torch convolves a batch of one small clip by a path of its own that takes three times as long. What
+        a video's latents are does not depend on its company; from those of `wan.encode_video` alone they
+        differ by rounding, about 1e-5.
+        """
+        vae, found = self.pipe.vae, {}
+        if not all(self._small(video.shape[-2] * video.shape[-1]) for video in videos):
+            return [wan.encode_video(vae, video) for video in videos]
+        for shape in {video.shape for video in videos}:
+            places = [place for place, video in enumerate(videos) if video.shape == shape]
+            together = places if len(places) > 1 else places * 2
+            rows = wan.encode_video(vae, torch.cat([videos[place] for place in together])).split(1)
+            found |= zip(together, rows, strict=True)
+        return [found[place] for place in range(len(videos))]
+
+    def each(self, work: Callable[[Item], Result], items: Sequence[Item], pixels: int) -> list[Result]:
+        """`work` of each item, in their order; on a CPU as many at a time as torch has threads.
+
+        Cores that share one small convolution mostly wait for each other; with a clip of its own each, they
+        do not. So each thread gets one core, and torch's number of threads is put back at the end.
+
+        Args:
+            pixels: of one frame that is worked on; large ones are done one after the other.
+        """
+        cores = torch.get_num_threads()
+        if not self._small(pixels) or cores == 1:
+            return [work(item) for item in items]
+        pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            return list(pool.map(work, items))
+        finally:  # an error or an interrupt does not wait for the items that are left
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(cores)  # what later threads start with
+
+    def _small(self, pixels: int) -> bool:
+        return self.device.type == "cpu" and pixels <= SMALL
+
+    def close(self) -> None:
+        """Drop the weights."""
+        self._pipe = None
+        if torch.accelerator.is_available():
+            torch.accelerator.empty_cache()
+
+
+def _channels_last(module: torch.nn.Module) -> None:
+    """A third less time on a CPU: convolutions need not reorder what they are given, nor norms jump about."""
+    formats = {torch.nn.Conv2d: torch.channels_last, torch.nn.Conv3d: torch.channels_last_3d}
+    for part in module.modules():
+        for kind, memory_format in formats.items():
+            if isinstance(part, kind):
+                part.to(memory_format=memory_format)
