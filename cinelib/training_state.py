@@ -32,8 +32,12 @@ class TrainingState:
         self.accelerator = accelerator
         weights = lora.parameters(transformer, name)
         self.origin = digest({key: value.detach().double().sum().item() for key, value in weights.items()})
-        optimizer = torch.optim.AdamW(
-            weights.values(), recipe.learning_rate, recipe.betas, weight_decay=recipe.weight_decay
+        optimizer = torch.optim.AdamW(  # fused: one by one, hundreds of small tensors take thrice as long
+            weights.values(),
+            recipe.learning_rate,
+            recipe.betas,
+            weight_decay=recipe.weight_decay,
+            fused=True,
         )
         optimizer.zero_grad()  # of a training that was interrupted between its backward passes
         warmup = math.ceil(recipe.warmup_ratio * recipe.max_train_steps)

@@ -14,7 +14,7 @@ import tiny_training
 import torch
 from tiny_training import RECIPE, fit, fresh_transformer, quiet, same, weights
 
-from cinelib import lora, training
+from cinelib import cache, lora, training
 from cinelib.checkpoints import CheckpointError, Checkpoints
 from cinelib.engines import fill
 
@@ -131,6 +131,17 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, small_files):
         Checkpoints(tmp_path / "empty", {}).save(1, {"weights": torch.ones(10_000)})
 
 
+def test_a_full_disk_leaves_no_half_adapter_and_no_half_entry(transformer, tmp_path, small_files):
+    box = cache.Cache(tmp_path / "cache")
+    kept = box.entry("latents", {"k": 1}, lambda: {"x": torch.ones(2)})
+    with pytest.raises(OSError, match=r"cache/latents/\w+\.safetensors could not be written"):
+        box.entry("latents", {"k": 2}, lambda: {"x": torch.ones(10_000)})
+    assert box.report.encoded == {"latents": 1}
+    with pytest.raises(OSError, match=r"lora/pytorch_lora_weights\.safetensors could not be written"):
+        lora.save(tmp_path / "lora", transformer, tiny_training.CARD)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
+
+
 def test_a_step_that_is_saved_again_replaces_itself_and_the_last_two_steps_stay(tmp_path):
     box = Checkpoints(tmp_path, {})
     for step, value in ((1, 0.0), (2, 0.0), (3, 0.0), (3, 1.0)):
@@ -196,9 +207,11 @@ KILLS = """
         t.RECIPE, max_train_steps=80, validation_every=3, patience=60, ema_decay=0.9, checkpoint_every=2
     )
     moments = random.Random(7)
+    pace = 0.05  # seconds of a step, as seen last: a fast machine must not be done before the last kill
 
     def attempt(folder, kill):
         '''Train in a fork; with `kill`, SIGKILL it some steps and a random fraction of a step later.'''
+        global pace
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -208,9 +221,12 @@ KILLS = """
             os._exit(0)
         os.close(writing)
         if kill:
+            last = None
             for _ in range(moments.randint(0, 5)):
                 os.read(reading, 1)
-            time.sleep(moments.uniform(0, 0.08))
+                now = time.monotonic()
+                pace, last = now - last if last else pace, now
+            time.sleep(moments.uniform(0, pace))
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         os.close(reading)
