@@ -4,11 +4,12 @@ python tests/benchmarks/lora_peers.py [--rounds 3] [--steps 200] [--json FILE]
 
 Arms, each with the same clips, rank, targets, steps and transformer, one clip a step, in fp32:
   ours       examples, cache and training.train, with checkpoints
-  reencode   decodes and encodes video, frames and caption at every step
+  reencode   decodes and encodes video, frames and caption at every step (in the first round only)
   plain      diffusers + peft: encodes once into memory, then a bare loop
   diffsynth  DiffSynth-Studio's transformer, adapter and loop, if it is installed (see peer_diffsynth.py)
 and the floor: forward and backward of one batch, nothing else. Arms take turns, round after round;
-medians and ratios are printed. Without --dataset the clips are rendered from the backlot first.
+medians and ratios are printed. What each learned is told by its loss on some of the clips at fixed noise
+levels with fixed noise, before and after. Without --dataset the clips are rendered from the backlot first.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from pathlib import Path
 import peer_diffsynth
 import torch
 from peer_plain import bare_loop, encode
+from yardstick import Yardstick
 
 from cinelib import cache, examples, flow_matching, lora, training, wan
 from cinelib.dataset import VideoFolder
@@ -54,14 +56,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of one arm in one round; `step` is the median of its steps."""
+    """Seconds of one arm in one round; `step` is the median of its steps. `loss` is its yardstick's."""
 
     total: float
     encoding: float
     step: float
+    loss: float
 
 
-def ours(task: Task, folder: Path) -> Measured:
+def ours(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
     """As notebook 02 does it, from an empty cache."""
     started = time.perf_counter()
     encoders, store = examples.Encoders(task.model), cache.Cache(folder / "cache")
@@ -82,20 +85,21 @@ def ours(task: Task, folder: Path) -> Measured:
     history = training.train(transformer, found, (), null, recipe, folder / "checkpoints", log=quiet)
     lora.save(folder / "lora", transformer, task.card)
     ended = time.perf_counter()
-    seconds = [row["seconds"] for row in history.train]
-    return Measured(ended - started, encoded - started, statistics.median(seconds))
+    step = statistics.median(row["seconds"] for row in history.train)
+    return Measured(ended - started, encoded - started, step, yardstick(transformer))
 
 
-def reencode(task: Task, folder: Path) -> Measured:
+def reencode(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
     """Video, frames and caption are encoded anew for each step."""
     started = time.perf_counter()
     pipe, clips = wan.load_pipeline(task.model, dtype=torch.float32), VideoFolder.open(task.dataset)
     batch_of = lambda step: encode(pipe, clips[step % len(clips)], task.encoding)  # noqa: E731
     seconds = bare_loop(pipe.transformer, task.rank, task.steps, task.learning_rate, batch_of, folder)
-    return Measured(time.perf_counter() - started, 0.0, statistics.median(seconds))
+    ended = time.perf_counter()
+    return Measured(ended - started, 0.0, statistics.median(seconds), yardstick(pipe.transformer))
 
 
-def plain(task: Task, folder: Path) -> Measured:
+def plain(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
     """Each clip is encoded once and kept in memory."""
     started = time.perf_counter()
     pipe = wan.load_pipeline(task.model, dtype=torch.float32)
@@ -103,18 +107,20 @@ def plain(task: Task, folder: Path) -> Measured:
     encoded = time.perf_counter()
     batch_of = lambda step: batches[step % len(batches)]  # noqa: E731
     seconds = bare_loop(pipe.transformer, task.rank, task.steps, task.learning_rate, batch_of, folder)
-    return Measured(time.perf_counter() - started, encoded - started, statistics.median(seconds))
+    ended, step = time.perf_counter(), statistics.median(seconds)
+    return Measured(ended - started, encoded - started, step, yardstick(pipe.transformer))
 
 
-def diffsynth(task: Task, folder: Path) -> Measured:
+def diffsynth(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
     """DiffSynth-Studio's training on our latents, conditions and captions, encoded once."""
     started = time.perf_counter()
     pipe = wan.load_pipeline(task.model, dtype=torch.float32)
     batches = [encode(pipe, clip, task.encoding) for clip in VideoFolder.open(task.dataset)]
     encoded = time.perf_counter()
-    config = pipe.transformer.config
-    seconds = peer_diffsynth.train(config, batches, task.rank, task.steps, task.learning_rate, folder)
-    return Measured(time.perf_counter() - started, encoded - started, statistics.median(seconds))
+    dit = peer_diffsynth.build(pipe.transformer)
+    seconds = peer_diffsynth.train(dit, batches, task.rank, task.steps, task.learning_rate, folder)
+    ended, step = time.perf_counter(), statistics.median(seconds)
+    return Measured(ended - started, encoded - started, step, yardstick(peer_diffsynth.called_as_ours(dit)))
 
 
 def floor(task: Task) -> float:
@@ -133,35 +139,55 @@ def floor(task: Task) -> float:
 
 
 def compare(task: Task, rounds: int) -> dict:
-    """All arms in turn, another one first in each round."""
-    arms = {"ours": ours, "reencode": reencode, "plain": plain}
+    """All arms in turn, another one first in each round; `reencode`, by far the slowest, once."""
+    arms = {"ours": ours, "plain": plain, "reencode": reencode}
     absent = peer_diffsynth.absent()
     if absent is None:
         arms["diffsynth"] = diffsynth
+    clips = VideoFolder.open(task.dataset)
+    yardstick = Yardstick(task.model, [clips[k] for k in range(min(4, len(clips)))], task.encoding)
     measured: dict[str, list[Measured]] = {name: [] for name in arms}
     floors = []
     for number in range(rounds):
-        names = list(arms)[number % len(arms) :] + list(arms)[: number % len(arms)]
-        for name in names:
+        first = number % len(arms)
+        for name in [*arms][first:] + [*arms][:first]:
+            if name == "reencode" and number:
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 torch.manual_seed(number)
-                measured[name].append(arms[name](task, Path(folder)))
+                measured[name].append(arms[name](task, Path(folder), yardstick))
+            print(f"round {number + 1}, {name}: {measured[name][-1]}", flush=True)
         floors.append(floor(task))
     medians = {
-        name: {
-            key: statistics.median(getattr(m, key) for m in found) for key in ("total", "encoding", "step")
-        }
+        name: {key: statistics.median(vars(m)[key] for m in found) for key in vars(found[0])}
         for name, found in measured.items()
     }
     return {
         "rounds": {name: [vars(m) for m in found] for name, found in measured.items()},
         "floor": floors,
+        "loss_before": yardstick.before(),
         "medians": medians,
         "total_over_ours": {n: m["total"] / medians["ours"]["total"] for n, m in medians.items()},
         "step_over_floor": {n: m["step"] / statistics.median(floors) for n, m in medians.items()},
         "not_run": {"diffsynth": absent} if absent else {},
         "diffsynth_conditions": peer_diffsynth.CONDITIONS,
     }
+
+
+def show(conditions: dict, result: dict) -> None:
+    """Everything that one reads, to the terminal."""
+    for name, value in conditions.items():
+        print(f"{name}: {value}")
+    for name, row in result["medians"].items():
+        print(
+            f"{name:10} {row['total']:8.2f} s ({result['total_over_ours'][name]:.2f} x ours, "
+            f"{len(result['rounds'][name])} rounds), encoding {row['encoding']:.2f} s, "
+            f"step {row['step'] * 1000:.1f} ms ({result['step_over_floor'][name]:.3f} x floor), "
+            f"loss {result['loss_before'][name]:.4f} -> {row['loss']:.4f}"
+        )
+    for name, reason in result["not_run"].items():
+        print(f"{name}: not run: {reason}")
+    print(peer_diffsynth.CONDITIONS)
 
 
 def main() -> None:
@@ -178,6 +204,7 @@ def main() -> None:
     options.add_argument("--json", type=Path, help="write all numbers here")
     given = options.parse_args()
     height, width, frames = given.size
+    load = os.getloadavg()  # before the arms make their own
     with tempfile.TemporaryDirectory() as folder:
         dataset = given.dataset or style_dataset.write(
             Path(folder) / "set", given.clips, height, width, frames + 16
@@ -190,20 +217,10 @@ def main() -> None:
         "what": f"{count} files of {height}x{width}, {frames} frames; {given.steps} steps, rank {given.rank}",
         "model": given.model,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
-        "load_average": os.getloadavg(),
+        "load average before": load,
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
     }
-    for name, value in conditions.items():
-        print(f"{name}: {value}")
-    for name, row in result["medians"].items():
-        print(
-            f"{name:10} {row['total']:8.2f} s ({result['total_over_ours'][name]:.2f} x ours), "
-            f"encoding {row['encoding']:.2f} s, step {row['step'] * 1000:.1f} ms "
-            f"({result['step_over_floor'][name]:.3f} x floor)"
-        )
-    for name, reason in result["not_run"].items():
-        print(f"{name}: not run: {reason}")
-    print(peer_diffsynth.CONDITIONS)
+    show(conditions, result)
     if given.json:
         given.json.write_text(json.dumps({"conditions": conditions, **result}, indent=2) + "\n", "utf-8")
 

@@ -1,26 +1,28 @@
-"""DiffSynth-Studio's LoRA training on the nano transformer's shape, as far as its package goes.
+"""DiffSynth-Studio's LoRA training on the nano transformer, as far as its package goes.
 
 To have it: pip install --no-deps --target FOLDER diffsynth==2.1.12 einops ftfy wcwidth modelscope
-modelscope-hub cryptography (--no-deps keeps its torch and transformers out of the way),
+modelscope-hub cryptography imageio (--no-deps keeps its torch and transformers out of the way),
 then run with PYTHONPATH=FOLDER.
 """
 
-import statistics
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import torch
+from diffusers import WanTransformer3DModel
 
 CONDITIONS = (
     "diffsynth: its package (2.1.12) has no training script; that lies in its repository. Here its own parts "
     "are put together as that script does: WanModel, add_lora_to_model, FlowMatchSFTLoss, "
     "launch_training_task. Its WanModel takes exactly 257 image tokens of width 1280, so image tokens are "
-    "left out (less work for it); its VAE and text encoder have fixed sizes, so it trains on latents and "
-    "captions that ours encoded once, as its sft:data_process does. It has a constant learning rate and does "
-    "not clip gradients. Its weights are random: time does not depend on them."
+    "left out, with the weights and the two LoRA targets for them (less work for it); its VAE and text "
+    "encoder have fixed sizes, so it trains on latents and captions that ours encoded once, as its "
+    "sft:data_process does. It has a constant learning rate, does not clip gradients, draws noise levels "
+    "with shift 5, and shuffles the clips. All other weights are ours, through its own converter."
 )
-_TARGETS = "cross_attn.q,cross_attn.k,cross_attn.v,cross_attn.o"
+_TARGETS = ["cross_attn.q", "cross_attn.k", "cross_attn.v", "cross_attn.o"]
 
 
 def absent() -> str | None:
@@ -33,20 +35,14 @@ def absent() -> str | None:
     return None
 
 
-def train(config, batches: list, rank: int, steps: int, learning_rate: float, folder: Path) -> list[float]:
-    """`steps` steps over the batches; seconds of each step, from the end of the one before."""
-    from accelerate import Accelerator
-    from diffsynth.diffusion.logger import ModelLogger
-    from diffsynth.diffusion.loss import FlowMatchSFTLoss
-    from diffsynth.diffusion.runner import launch_training_task
-    from diffsynth.diffusion.training_module import DiffusionTrainingModule
+def build(ours: WanTransformer3DModel) -> torch.nn.Module:
+    """Its transformer with our shape and weights, without what serves image tokens."""
     from diffsynth.models.wan_video_dit import WanModel
-    from diffsynth.pipelines.wan_video import WanVideoPipeline
+    from diffsynth.utils.state_dict_converters.wan_video_dit import WanVideoDiTFromDiffusers
 
-    width = config.num_attention_heads * config.attention_head_dim
-    pipe = WanVideoPipeline(device="cpu", torch_dtype=torch.float32)
-    pipe.dit = WanModel(
-        dim=width,
+    config = ours.config
+    dit = WanModel(
+        dim=config.num_attention_heads * config.attention_head_dim,
         in_dim=config.in_channels,
         ffn_dim=config.ffn_dim,
         out_dim=config.out_channels,
@@ -58,6 +54,35 @@ def train(config, batches: list, rank: int, steps: int, learning_rate: float, fo
         num_layers=config.num_layers,
         has_image_input=False,
     )
+    missing, unused = dit.load_state_dict(WanVideoDiTFromDiffusers(ours.state_dict()), strict=False)
+    assert not missing and all("img" in name for name in unused), (missing, unused)
+    return dit
+
+
+def called_as_ours(dit: torch.nn.Module) -> Callable:
+    """Its transformer behind the signature of diffusers' one."""
+    from diffsynth.pipelines.wan_video import model_fn_wan_video
+
+    def call(hidden_states, timestep, encoder_hidden_states, **_unused) -> tuple[torch.Tensor]:
+        named = {"latents": hidden_states, "timestep": timestep, "context": encoder_hidden_states}
+        return (model_fn_wan_video(dit, **named),)
+
+    return call
+
+
+def train(
+    dit: torch.nn.Module, batches: list, rank: int, steps: int, learning_rate: float, folder: Path
+) -> list[float]:
+    """`steps` steps over the batches; seconds of each step, from the end of the one before."""
+    from accelerate import Accelerator
+    from diffsynth.diffusion.logger import ModelLogger
+    from diffsynth.diffusion.loss import FlowMatchSFTLoss
+    from diffsynth.diffusion.runner import launch_training_task
+    from diffsynth.diffusion.training_module import DiffusionTrainingModule
+    from diffsynth.pipelines.wan_video import WanVideoPipeline
+
+    pipe = WanVideoPipeline(device="cpu", torch_dtype=torch.float32)
+    pipe.dit = dit
     pipe.scheduler.set_timesteps(1000, training=True)
     ends = [time.perf_counter()]
 
@@ -66,7 +91,7 @@ def train(config, batches: list, rank: int, steps: int, learning_rate: float, fo
             super().__init__()
             self.pipe = pipe
             pipe.requires_grad_(False)
-            pipe.dit = self.add_lora_to_model(pipe.dit, _TARGETS.split(","), rank)
+            pipe.dit = self.add_lora_to_model(pipe.dit, _TARGETS, rank, 2 * rank)
 
         def forward(self, data, inputs=None) -> torch.Tensor:
             batch = inputs if inputs is not None else data
@@ -98,5 +123,5 @@ def train(config, batches: list, rank: int, steps: int, learning_rate: float, fo
     )
     ends.append(time.perf_counter())
     seconds = [after - before for before, after in pairwise(ends[1:])]
-    assert len(seconds) == steps and statistics.median(seconds) > 0
+    assert len(seconds) == steps
     return seconds
