@@ -153,6 +153,10 @@ def test_intervals_draw_each_estimate_inside_its_interval():
     figure = show.intervals({"grade": rows, "motion": rows}, reference=0.3)
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["grade", "motion"]
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["base", "lora"]
+    short = rows[:1]
+    figure = show.intervals({"a": rows, "b": short, "c": rows, "d": rows, "e": rows}, columns=5)
+    named = [any(label.get_text() for label in ax.get_yticklabels()) for ax in figure.axes]
+    assert named == [True, True, True, False, False], "a panel whose neighbour lists other arms names its own"
     with pytest.raises(ValueError, match="does not contain"):
         show.intervals([("base", 0.5, 0.1, 0.2)])
     with pytest.raises(ValueError, match="at least one row"):

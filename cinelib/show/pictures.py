@@ -116,7 +116,8 @@ def contact_sheet(
         if dropped:
             ax.plot([0, 1], [0, 1], color=COLORS["drop"], lw=1.5, transform=ax.transAxes)
         if len(titles):
-            ax.set_title(titles[index], fontsize=7, fontweight="normal", color=INK, loc="left", pad=2)
+            pad = 4 if len(keep) else 2  # the border of a marked tile is thick
+            ax.set_title(titles[index], fontsize=7, fontweight="normal", color=INK, loc="left", pad=pad)
     return figure
 
 

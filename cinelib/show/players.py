@@ -50,8 +50,8 @@ def _figure(name: str, data: bytes, width: int, smooth: bool) -> str:
     rendering = "auto" if smooth else "pixelated"
     caption = f'<figcaption style="font:13px sans-serif">{html.escape(name)}</figcaption>' if name else ""
     return (
-        f'<figure style="margin:0">{caption}<video src="{uri}" width="{width}" style="image-rendering:'
-        f'{rendering}" autoplay loop muted playsinline controls></video></figure>'
+        f'<figure style="margin:0;width:{width}px">{caption}<video src="{uri}" width="{width}" '
+        f'style="image-rendering:{rendering}" autoplay loop muted playsinline controls></video></figure>'
     )
 
 

@@ -130,15 +130,17 @@ def intervals(
     figure, axes = new_figure(rows, columns, size, title)
     for ax in axes[len(named) :]:
         ax.set_axis_off()
+    before: list[str] = []
     for position, (ax, (name, entries)) in enumerate(zip(axes, named.items(), strict=False)):
         with rc_context(STYLE):
             _forest(ax, entries, reference)
             ax.set_title(name, fontsize=9)
             ax.set_xlabel(xlabel)
-        # Names stand once a row where the panels list the same arms.
-        same = [row[0] for row in entries] == [row[0] for row in next(iter(named.values()))]
-        if position % columns and same:
+        # Names stand once where neighbours list the same arms: a panel goes by the one at its left.
+        names = [row[0] for row in entries]
+        if position % columns and names == before:
             ax.set_yticklabels([])
+        before = names
     return figure
 
 
