@@ -15,9 +15,9 @@
 #
 # | profile | time | memory | what it needs |
 # |---|---|---|---|
-# | smoke | about 20 s | 1 GB | nothing |
-# | nano | about 20 s | 1 GB | nothing |
-# | a100 | about 20 s | 1 GB | nothing yet: this notebook only reads configs |
+# | smoke | about 20 s | 1.5 GB | nothing |
+# | nano | about 20 s | 1.5 GB | nothing |
+# | a100 | about 20 s | 1.5 GB | nothing yet: this notebook only reads configs |
 #
 # **Inputs:** the model's configs, `data/claims.csv`. **Outputs:** `figures/signature.png`, `metrics.json`.
 
@@ -74,7 +74,7 @@ print(
 # %% [markdown]
 # ## The map
 #
-# Each notebook is one stage. Arrows are files: a stage reads what earlier ones wrote, and nothing else.
+# Each notebook is one stage. Arrows are files: a stage reads what earlier ones wrote, beside what ships under `data/`, and nothing else.
 #
 # ```mermaid
 # flowchart LR
@@ -95,6 +95,7 @@ print(
 # | 03 motion stage | how do styled keyframes become a coherent sequence? |
 # | 04 inference acceleration | what does each speed-up cost in quality? |
 # | 05 evaluation | is it better than the base model, by how much, with what certainty? |
+# | 09 classroom model | appendix: where does the small model come from, and how far can it be trusted? It needs no other stage. |
 #
 # `make run` executes all of them and ends with the path of a report. In JupyterLab, *Run All* does the same for one notebook.
 
@@ -225,7 +226,8 @@ print(f"So one 5-second 720p clip would keep this machine busy for {days:,.2f} d
 # ### And the whole workbook?
 #
 # Somebody ran it before you: `data/reference.json` holds the times of the committed reference run and how fast its machine multiplied matrices. Scaling by
-# the two rates gives a first guess, no more: decoding, drawing and importing do not follow matrix products.
+# the two rates gives a first guess, no more: decoding, drawing and importing do not follow matrix products. Nor does it know what was in the cache there: a stage 02 that finds its latents
+# and checkpoints from before takes about a minute, and from nothing three to four.
 
 # %%
 import pandas as pd
@@ -258,6 +260,8 @@ else:
 # ## The source's 18 claims
 #
 # The source checked its own claims by retrieval and gave each a confidence between 0 and 1. It calls four verified. Its *highest* confidence is 0.22.
+#
+# Two rows point to notebooks that are still to come, 07 and 08: claims 14 and 18 are open.
 
 # %%
 from cinelib.claims import read_claims

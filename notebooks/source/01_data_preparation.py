@@ -75,7 +75,9 @@ from cinelib.footage.sources import survey
 child = Child()
 sources = survey(params.footage, child)
 columns = ["file", "codec", "size", "frames", "declared fps", "measured fps", "seconds", "audio", "remarks"]
-display(pd.DataFrame([source.row() for source in sources])[columns].style.format(precision=2).hide())
+display(
+    pd.DataFrame([source.row() for source in sources])[columns].style.format(precision=2, na_rep="").hide()
+)
 
 # %% [markdown]
 # *declared fps* is what the file's header says. *measured fps* is what the timestamps of its frames say. They can differ: a phone changes its rate while it records, an editor copies a wrong
@@ -453,7 +455,9 @@ for clip in dataset:
     assert abs((clip.end - clip.start) - clip.num_frames / clip.fps) < 1 / clip.fps  # right to one frame
 assert clip.frames().shape == (clip.num_frames, params.height, params.width, 3)  # (T, H, W, C)
 report = pd.DataFrame([decision.row() for decision in decisions])
-display(report.style.hide().set_properties(**{"text-align": "left"}))
+remarkable = (report["decision"] != "kept") | (report["note"] != "")
+print(f"{(~remarkable).sum()} spans were kept without a remark; all {len(report)} are in decisions.csv")
+display(report[remarkable].style.hide().set_properties(**{"text-align": "left"}))
 
 # %% [markdown]
 # ## 7. Look at it
@@ -464,13 +468,14 @@ display(report.style.hide().set_properties(**{"text-align": "left"}))
 from pathlib import Path
 
 shown = [d for d in decisions if d.decision != "ignored"][:96]
-places = [f"{Path(d.file).stem[:17]}{f' #{d.take.number}' if d.take else ''}" for d in shown]
+names = [Path(d.file).stem[:20] for d in shown]
+numbers = [f"#{d.take.number} " if d.take else "" for d in shown]
 verdicts = [
     f"kept, {d.end - d.start:.1f} s" if d.decision == "kept" else d.reason.split(":")[0] for d in shown
 ]
 figure = show.contact_sheet(
     [poster(d, child, width=160) for d in shown],
-    [f"{place}\n{verdict}" for place, verdict in zip(places, verdicts, strict=True)],
+    [f"{name}\n{number}{verdict}" for name, number, verdict in zip(names, numbers, verdicts, strict=True)],
     keep=[d.decision == "kept" for d in shown],
     columns=8,
     tile=1.3,
@@ -485,7 +490,7 @@ figure
 # %%
 show.play(
     {
-        clip.text[len(params.trigger) + 2 :][:60]: clip.path
+        clip.text.removeprefix(f"{params.trigger}, "): clip.path
         for clip in dataset[:: max(1, len(dataset) // 4)][:4]
     },
     width=240,

@@ -358,7 +358,7 @@ def sequence_frames(keyframes, segment_frames):
 # %% [markdown]
 # ## 5. From keyframes to frames
 #
-# One sequence, its keyframes framed, and below it the optical flow: where the pixels go.
+# One sequence, its keyframes framed, and below it the optical flow to the next frame: blue arrows show where the pixels go, all to one scale.
 
 # %%
 import cv2
@@ -391,7 +391,7 @@ signature
 strips = [sequences[arm][scene.name] for scene in scenes[:2] for arm in sequences]
 figure = show.before_after(
     strips,
-    [f"{scene.world[:5]}\n{arm}" for scene in scenes[:2] for arm in sequences],
+    [f"{scene.world}\n{arm}" for scene in scenes[:2] for arm in sequences],
     n=7,
     title="Three arms, the same instants",
 )
@@ -404,7 +404,7 @@ figure
 # - **arrival**: PSNR between each keyframe and the generated frame at its place. Did the model get where it was told to?
 # - **seam**: the change across a keyframe, against the changes around it. 1 means that nobody could tell where the segments meet.
 # - **motion**: MotionScore's mean speed and score (notebook 05 takes it apart).
-# - **drift**: the largest colour distance between first, middle and last frame.
+# - **drift**: the largest colour distance between first, middle and last frame, in CIELAB units.
 
 # %%
 import pandas as pd
@@ -440,7 +440,10 @@ measured.to_csv(stage.folder / "seams.csv", index=False)
 measured.groupby("arm", sort=False).mean(numeric_only=True).round(3)
 
 # %% [markdown]
-# Read the dissolve's row first. It arrives at every keyframe perfectly, it cannot drift further than its keyframes, and it does not move: its MotionScore tells. Who measures sequences by their smoothness alone would ship it.
+# Read the dissolve's row first. It arrives at every keyframe perfectly, it cannot drift further than its keyframes, and it hardly moves: mean speed and MotionScore tell. Who measures sequences by their smoothness alone would ship it.
+#
+# Then the two rows of the model. A *seam* above 1 says that the change at a keyframe can be told from the changes around it: each segment arrives well enough, and starts again at a speed of its own. And compare *drift*: what the LoRA's row has more than
+# the base's is colour that the adapter does not hold from keyframe to keyframe. These are means of a few scenes, without intervals; whether the look is held (claim 11) is for notebook 05 to say.
 
 # %%
 means = measured.groupby("arm").mean(numeric_only=True)
@@ -453,6 +456,9 @@ stage.save_metrics(
     }
     | {"segment_frames": segment_frames, "sampler_difference": difference}
 )
+
+# %% [markdown]
+# ## Questions
 
 # %% [markdown] tags=["quiz"]
 # **1.** Why does the sampler ask the model twice in every step?
@@ -499,7 +505,7 @@ stage.close()
 # - The stills must come from one camera move. Two stills that no continuous motion connects give a morph, not a shot.
 # - Arrival is measured against the keyframe *as an image*; the VAE alone loses some of it, whatever the sampler does.
 #
-# **Next: 04 Inference acceleration.** What each speed-up costs in quality.
+# **Next:** [04 inference acceleration](04_inference_acceleration.ipynb): what each speed-up costs in quality.
 #
 # ## Links
 # - [UniPC: a predictor-corrector sampler (Zhao et al. 2023)](https://arxiv.org/abs/2302.04867)

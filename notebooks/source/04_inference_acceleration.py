@@ -15,8 +15,8 @@
 #
 # | profile | time | memory | what runs |
 # |---|---|---|---|
-# | smoke | about 50 s | 2 GB | 2 clips of 32 × 48, 4 steps |
-# | nano | about 2 min on 2 cores | 2 GB | 3 clips of 64 × 112, 12 steps, 9 settings, 2 processes |
+# | smoke | about 50 s | 4 GB | 2 clips of 32 × 48, 4 steps |
+# | nano | about 2 min on 2 cores | 4 GB with all its processes | 3 clips of 64 × 112, 12 steps, 8 settings, 2 processes |
 # | a100 | hours on one A100 | 77 GB of GPU memory | 3 clips of 720 × 1280 × 81, 40 steps; `processes` GPUs |
 #
 # **Inputs:** the LoRA of notebook 02, the keyframes of notebook 03, `data/storyboard`. **Outputs:** `frontier.csv`, `clips/*.mp4`, `figures/signature.png`, `metrics.json`.
@@ -72,6 +72,8 @@ print(
 # We sample what the film needs: the LoRA of notebook 02, storyboard scenes, prompts that open with the film's trigger phrase. Text, image and first frame are encoded once, before any clock starts.
 
 # %%
+from textwrap import fill, shorten
+
 import torch
 from IPython.display import display
 
@@ -85,7 +87,7 @@ scenes = read_storyboard(params.storyboard)
 scenes = scenes[:: max(1, len(scenes) // params.max_scenes)][: params.max_scenes]  # both worlds
 trigger = f"{params.trigger}, " if params.trigger else ""
 stills = [open_still(scene.stills[0], params.height, params.width) for scene in scenes]
-display(show.contact_sheet(stills, [scene.text[:34] for scene in scenes], tile=2.2))
+display(show.contact_sheet(stills, [fill(scene.text, 48) for scene in scenes], tile=2.4))
 
 # %%
 from dataclasses import dataclass
@@ -452,7 +454,7 @@ display(
     show.before_after(
         [judge[0], clips[baseline][0], clips[best_cache][0]],
         [f"{2 * full} steps", baseline, best_cache],
-        title=f"Same noise, three samplers: {scenes[0].text[:60]}",
+        title=shorten(f"Same noise, three samplers: {scenes[0].text}", 88, placeholder=" …"),
     )
 )
 
