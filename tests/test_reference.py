@@ -54,7 +54,7 @@ def execute(book, output=None):
     executed = new_notebook(cells=[injected, cell], metadata={"papermill": {"input_path": str(book.root)}})
     nbformat.write(executed, folder / "out.ipynb")
     (folder / "metrics.json").write_text(json.dumps({"matmul_rate": {"value": 1e9}}))
-    kernel = {"peak_rss_bytes": 2**30}
+    kernel = {"peak_rss_bytes": 2**30, "peak_tree_rss_bytes": 3 * 2**30}
     manifest.write(folder, "00_toy", "a" * 64, {"profile": "nano"}, seconds=12.5, kernel=kernel)
     run = {"profile": "nano", "stages": {"00_toy": {"folder": f"stages/{folder.name}"}}}
     (book.runs / "mine" / "run.yaml").write_text(yaml.safe_dump(run))
@@ -68,7 +68,7 @@ def test_a_finished_run_is_copied_without_this_machines_paths(workbook):
     assert str(workbook.root) not in text and "saved papermill_runs/x" in text
     assert "papermill" not in nbformat.reads(text, 4).metadata and "start_time" not in text
     entry = read_index(workbook.root)["stages"]["00_toy"]
-    assert (entry["seconds"], entry["peak_rss_bytes"]) == (12.5, 2**30)
+    assert (entry["seconds"], entry["peak_rss_bytes"]) == (12.5, 3 * 2**30)
     assert read_index(workbook.root)["matmul_rate"] == 1e9
     assert stale(workbook) == []
 
@@ -111,15 +111,15 @@ def test_costs_of_other_profiles_join_and_readme_follows(workbook):
     with pytest.raises(UnfitRun, match="write a reference run first"):
         add_times(workbook, "mine")
     write(workbook, "mine")
-    row = "| [00 toy](notebooks/00_toy.ipynb) | why? | {} | 12 s, 1.0 GiB | not measured |"
+    row = "| [00 toy](notebooks/00_toy.ipynb) | why? | {} | 12 s, 3.0 GiB | not measured |"
     assert readme.read_text() == f"# T\n\n{row.format('not measured')}\n\nEnd\n"
     run = (workbook.runs / "mine" / "run.yaml").read_text()
     (workbook.runs / "other").mkdir()
     (workbook.runs / "other" / "run.yaml").write_text(run.replace("nano", "smoke"))
     add_times(workbook, "other")
-    assert row.format("12 s, 1.0 GiB") in readme.read_text()
+    assert row.format("12 s, 3.0 GiB") in readme.read_text()
     write(workbook, "mine")
-    assert row.format("12 s, 1.0 GiB") in readme.read_text(), (
+    assert row.format("12 s, 3.0 GiB") in readme.read_text(), (
         "a new reference run keeps the other profile's costs"
     )
 
