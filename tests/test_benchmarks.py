@@ -31,11 +31,12 @@ def test_the_14b_benchmark_refuses_a_cpu_and_runs_tiny(tmp_path):
 @pytest.mark.slow
 def test_the_peers_run_side_by_side(tmp_path):
     smoke = ["--model", FOLDER.parents[1] / "data" / "smoke-wan", "--size", 32, 48, 5]
-    few = ["--clips", 2, "--steps", 2, "--rounds", 1, "--json", tmp_path / "found.json"]
+    few = ["--clips", 2, "--steps", 3, "--rounds", 1, "--json", tmp_path / "found.json"]
     answer = run("lora_peers.py", *smoke, *few)
     assert answer.returncode == 0, answer.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["total_over_ours"]["ours"] == 1.0
     assert {"reencode", "plain"} < set(found["medians"])
     assert "diffsynth" in found["medians"] or found["not_run"]["diffsynth"]
+    assert all(row["loss"] < found["loss_before"][name] for name, row in found["medians"].items())
     assert "2 files of 32x48" in found["conditions"]["what"]
