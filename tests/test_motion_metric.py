@@ -1,12 +1,16 @@
 """MotionScore against closed-form motion, its invariances, and what must lower it."""
 
+from itertools import product
+
 import cv2
 import numpy as np
 import pytest
 
 from cinelib.backlot import render, sample_scene
+from cinelib.backlot.camera import CAMERAS
 from cinelib.metrics.camera import camera_homography, camera_part
-from cinelib.metrics.flow import coherent, flow_between, length, planes_of
+from cinelib.metrics.fields import coherent, length
+from cinelib.metrics.flow import dis, flow_between, planes_of
 from cinelib.metrics.motion import MOVING, STILL, log_speed_distance, motion_retention, motion_score
 from cinelib.metrics.synthetic import Layer, synthetic_clip
 
@@ -56,8 +60,8 @@ def test_mean_speed_agrees_with_the_exact_flow(name):
     measured, _ = flow_between(planes_of(clip), [(t, t + 1) for t in range(len(clip) - 1)])
     speed = np.linalg.norm(exact, axis=-1).mean()
     # What is left of the halo that DIS draws around an object.
-    tolerance = 0.01 if name in CAMERA else 0.04
-    assert np.linalg.norm(measured, axis=-1).mean() == pytest.approx(speed, rel=tolerance)
+    tolerance = 0.01 if name in CAMERA else 0.05
+    assert length(np.stack(measured)).mean() == pytest.approx(speed, rel=tolerance)
 
 
 @pytest.mark.parametrize("name", CAMERA)
@@ -79,14 +83,15 @@ def test_camera_share_agrees_with_the_exact_flow_within_five_points(name):
     assert motion_score(clip, 16).camera_share == pytest.approx(explained / (explained + left), abs=0.05)
 
 
-# What was measured, rounded up. A pan is right within 5 %. Nothing can be measured where a figure covers and
-# uncovers the wall behind it, and flow there still adds 60 % to the little that moves before a still camera.
+# What was measured, rounded up: speed, relative, and camera share. A turning camera is right within 2 %. A
+# dolly's near and far move apart, and where a surface is blank the motion of the most takes over. Before a
+# still camera a tenth of a pixel is a third of the truth, and the shadow that moves is no surface's motion.
 BACKLOT = {
-    ("historical", "pans right", 2): (0.03, 0.05),
-    ("sci-fi", "pans right", 5): (0.06, 0.05),
-    ("historical", "dollies in", 4): (0.08, 0.08),
-    ("sci-fi", "dollies in", 7): (0.08, 0.05),
-    ("sci-fi", "static", 6): (0.65, 0.05),
+    ("historical", "pans right", 2): (0.02, 0.05),
+    ("sci-fi", "pans right", 5): (0.02, 0.05),
+    ("historical", "dollies in", 4): (0.15, 0.13),
+    ("sci-fi", "dollies in", 7): (0.06, 0.10),
+    ("sci-fi", "static", 6): (0.30, 0.05),
 }
 
 
@@ -95,11 +100,25 @@ def test_the_backlots_exact_flow_is_met_within_what_is_stated(world, camera, see
     speed_bar, share_bar = BACKLOT[world, camera, seed]
     clip = render(sample_scene(1_500_000 + seed, world=world, camera=camera), 3, 256, 448, fps=16)
     forward, backward = flow_between(planes_of(clip.frames), [(0, 1), (1, 2)])
-    speed, exact = length(forward).mean(), length(clip.flow).mean()
+    speed, exact = length(np.stack(forward)).mean(), length(clip.flow).mean()
     assert speed == pytest.approx(exact, rel=speed_bar)
     reliable = [mask & inside for mask, inside in map(coherent, forward, backward)]
     found = share([camera_part(flow, mask) for flow, mask in zip(forward, reliable, strict=True)])
     assert found == pytest.approx(share([camera_part(flow) for flow in clip.flow]), abs=share_bar)
+
+
+@pytest.mark.slow
+def test_the_backlots_exact_flow_over_scenes_that_no_constant_was_chosen_on():
+    errors, ends = {}, []
+    for k, (world, camera) in enumerate(product(("historical", "sci-fi"), CAMERAS)):
+        clip = render(sample_scene(1_700_000 + k, world=world, camera=camera), 3, 256, 448, fps=16)
+        found = np.stack(flow_between(planes_of(clip.frames), [(0, 1), (1, 2)])[0])
+        errors[world, camera] = abs(length(found).mean() / length(clip.flow).mean() - 1)
+        ends.append(length(found - clip.flow).mean())
+    turning = [error for (_, camera), error in errors.items() if camera.startswith(("pans", "tilts"))]
+    assert np.median(turning) < 0.02 and np.mean(turning) < 0.03, errors
+    assert np.median(list(errors.values())) < 0.03, errors
+    assert np.mean(ends) < 0.6  # px; 0.83 for DIS and the camera's motion chosen pixel by pixel
 
 
 def share(parts):
@@ -111,7 +130,7 @@ def share(parts):
 def test_the_camera_settles_flow_that_dis_spreads_over_a_still_wall():
     clip, exact = synthetic_clip(SCENES["object"], num_frames=2, width=320)
     planes = planes_of(clip)
-    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    engine = dis()
     alone = engine.calc(planes.normalised[0], planes.normalised[1], None)
     (settled,), _ = flow_between(planes, [(0, 1)])
     wall = length(exact[0]) == 0
@@ -121,7 +140,7 @@ def test_the_camera_settles_flow_that_dis_spreads_over_a_still_wall():
 def test_noise_has_no_camera():
     noise = RNG.integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
     planes = planes_of(noise)
-    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    engine = dis()
     assert camera_homography(engine.calc(planes.normalised[0], planes.normalised[1], None)) is None
 
 
@@ -169,7 +188,7 @@ def test_what_does_not_move_changes_nothing_for_longer_clips(layer, change):
     ("fps", "speed_tolerance", "score_tolerance"),
     [
         (32, 0.005, 0.005),
-        (24, 0.005, 0.01),
+        (24, 0.005, 0.025),
         (25, 0.01, 0.03),
         pytest.param(30, 0.01, 0.01, marks=pytest.mark.slow),
         pytest.param(48, 0.005, 0.005, marks=pytest.mark.slow),
@@ -255,7 +274,7 @@ def test_threads_and_repetition_change_nothing():
 
 def test_golden_values_for_the_pinned_opencv():
     motion = motion_score(ZOOM, 16)
-    golden = (0.5910, 0.9823, 1.0, 0.0689)
+    golden = (0.5929, 0.9932, 1.0, 0.0689)
     found = (motion.amplitude, motion.smoothness, motion.coherence, motion.mean_speed)
     assert found == pytest.approx(golden, abs=2e-4), f"OpenCV {cv2.__version__}"
 

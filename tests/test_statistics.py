@@ -21,6 +21,7 @@ from cinelib.statistics import (
     sign_flip_test,
     smallest_p,
     two_way_bootstrap,
+    verdict,
 )
 
 
@@ -123,6 +124,35 @@ def test_bootstrap_takes_any_statistic_and_repeats_exactly():
 def test_bad_arms_are_named(a, b, message):
     with pytest.raises(ValueError, match=message):
         compare(a, b)
+
+
+@pytest.mark.parametrize(
+    ("shown", "refuted", "words"),
+    [
+        ([True, True], [False, False], "holds here"),
+        ([True, False], [False, False], "not shown here"),
+        ([False, False], [False, False], "not shown here"),
+        ([True, False], [False, True], "does not hold here"),
+    ],
+)
+def test_evidence_that_is_missing_is_not_evidence_against(shown, refuted, words):
+    assert verdict(shown, refuted) == words
+
+
+def test_an_interval_that_includes_zero_shows_nothing_and_one_on_the_wrong_side_refutes():
+    def judged(differences):
+        found = compare([0.0] * len(differences), differences)
+        return verdict([found.surely_negative], [found.surely_positive])
+
+    assert judged([-3.0, -2.0, -2.5, -3.5, -1.5, -2.2, -2.8, -3.1]) == "holds here"
+    assert judged([-6.0, 4.0, -3.0, 2.0, -5.0, 1.0, -4.0, 3.0]) == "not shown here"
+    assert judged([3.0, 2.0, 2.5, 3.5, 1.5, 2.2, 2.8, 3.1]) == "does not hold here"
+
+
+@pytest.mark.parametrize(("shown", "refuted"), [([], []), ([True], []), ([True], [True])])
+def test_a_verdict_needs_parts_that_agree(shown, refuted):
+    with pytest.raises(ValueError, match="part"):
+        verdict(shown, refuted)
 
 
 def crossed(rng, runs, clips, of_run=1.0, of_clip=2.0, noise=1.0):

@@ -2,10 +2,16 @@
 
 import numpy as np
 
+from cinelib.metrics.fields import coherent, displacement, warp
+from cinelib.metrics.guided import along_edges
+
 _GRID = 8
 _AGREE = 0.25  # px between a point's flow and the camera's
 _MAJORITY = 0.25  # of the picture must agree before there is a camera motion to speak of
-_WINDOW = 5
+_ENOUGH = 0.05  # of the picture must have flow to rely on
+_TIE = 0.5  # grey levels by which the camera's motion may match worse than a pixel's own
+_WORST = 30.0  # grey levels
+_PATCH = 11
 
 
 def camera_part(flow: np.ndarray, reliable: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -35,65 +41,84 @@ def camera_part(flow: np.ndarray, reliable: np.ndarray | None = None) -> tuple[n
     return measured, (start @ matrix[:, :2].T + matrix[:, 2] - start).astype(np.float32)
 
 
-def camera_homography(flow: np.ndarray) -> np.ndarray | None:
+def camera_homography(flow: np.ndarray, reliable: np.ndarray | None = None) -> np.ndarray | None:
     """(3, 3) map of the pixels of a turning camera that most of a flow (h, w, 2) follows, or None.
 
-    None when under a quarter of the picture agrees within a quarter of a pixel: noise, shuffled frames and
-    deep sets that a dolly moves through have no motion of the whole picture.
+    None when too little is reliable (h, w) bool, or under a quarter of it agrees within a quarter of a
+    pixel: noise, shuffled frames and some sets that a dolly moves through have no motion of the whole
+    picture.
     """
     import cv2
 
     y, x = _grid(flow)
-    start = np.stack([x, y], -1).reshape(-1, 2).astype(np.float32)
-    end = start + flow[y, x].reshape(-1, 2)
+    kept = np.ones(x.shape, bool) if reliable is None else reliable[y, x]
+    if kept.mean() < _ENOUGH:
+        return None
+    start = np.stack([x, y], -1)[kept].astype(np.float32)
+    end = start + flow[y, x][kept]
     matrix, agree = cv2.findHomography(start, end, cv2.RANSAC, _AGREE, maxIters=300)
     if matrix is None or agree.mean() < _MAJORITY or np.linalg.det(matrix) < 0.1:
         return None
     return matrix
 
 
-def settled(flow: np.ndarray, matrix: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """`flow` with the camera's motion where that explains the pictures as well, or better.
+def settled(
+    flows: tuple[np.ndarray, np.ndarray], matrix: np.ndarray, frames: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Flow and return flow with the camera's motion where that explains the pictures as well, or better.
 
-    DIS spreads the motion of a figure over the wall behind it, and lets flow fade in a blank sky. Each pixel
-    therefore takes the camera's motion when it matches the luma of the two frames as well as the pixel's
-    own flow, averaged over 5 x 5 pixels, and when one of both leaves the picture.
+    DIS spreads the motion of a figure over the wall behind it, and guesses in a blank sky. A pixel takes
+    the camera's motion when (1) that matches the luma of the two frames about as well as its own flow does,
+    weighed over the surface that it belongs to, or its own flow leaves the picture, or (2) its own flow does
+    not return: the wall that a figure is about to cover has nowhere to go. Single pixels follow their
+    neighbourhood.
 
     Args:
-        flow: (h, w, 2) from `here` to `there`, both (h, w) luma without contrast normalisation, which would
-            carry the figure's brightness into the wall.
-        matrix: (3, 3), from `camera_homography`.
+        flows: two of (h, w, 2), from the first frame to the second, and back.
+        matrix: (3, 3), from `camera_homography` of the first.
+        frames: two of (h, w) uint8 luma without contrast normalisation, which would carry the figure's
+            brightness into the wall.
     """
+    cameras = [displacement(found, *frames[0].shape) for found in (matrix, np.linalg.inv(matrix))]
+    pairs = (frames, frames[::-1])
+    chosen = [_fits(*fields, *pair) for *fields, pair in zip(cameras, flows, pairs, strict=True)]
+    there, back = (_joined(*parts) for parts in zip(chosen, cameras, flows, strict=True))
+    for mask, (returns, inside) in zip(chosen, (coherent(there, back), coherent(back, there)), strict=True):
+        mask |= ~(returns & inside)
+    there, back = (
+        _joined(_majority(mask), *parts) for mask, *parts in zip(chosen, cameras, flows, strict=True)
+    )
+    return there, back
+
+
+def _fits(camera: np.ndarray, flow: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(h, w) bool: where the camera's motion takes `here` to `there` about as well as `flow`."""
     import cv2
 
-    camera = _displacement(matrix, *flow.shape[:2])
-    own, own_inside = _mismatch(here, there, flow)
-    other, other_inside = _mismatch(here, there, camera)
-    loss = cv2.blur(other - own, (_WINDOW, _WINDOW))
-    chosen = (loss <= 0) | ~own_inside | ~other_inside
-    return np.where(chosen[..., None], camera, flow)
-
-
-def warp(field: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sample `field` (h, w, C) at p + flow(p), and say which p stay in bounds (h, w) bool."""
-    import cv2
-
-    height, width = flow.shape[:2]
-    x = flow[..., 0] + np.arange(width, dtype=np.float32)
-    y = flow[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    return cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), inside
+    (own, inside), (other, other_inside) = (_mismatch(here, there, field) for field in (flow, camera))
+    loss = cv2.subtract(other, own, dtype=cv2.CV_32F)
+    loss[~(inside & other_inside)] = 0
+    return (along_edges(loss, here) <= _TIE) | ~inside
 
 
 def _mismatch(here: np.ndarray, there: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Difference of luma (h, w) uint8, no more than `_WORST`: what is hidden is not worse for being white."""
+    import cv2
+
     found, inside = warp(there, flow)
-    return np.abs(here - found), inside
+    return cv2.min(cv2.absdiff(here, found), _WORST), inside
 
 
-def _displacement(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
-    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    across, down, depth = (a * x + b * y + c for a, b, c in matrix.astype(np.float32))
-    return np.stack([across / depth - x, down / depth - y], -1)
+def _majority(mask: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return cv2.blur(mask.astype(np.float32), (_PATCH, _PATCH)) > 0.5
+
+
+def _joined(mask: np.ndarray, camera: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return cv2.copyTo(camera, mask.view(np.uint8), flow.copy())
 
 
 def _grid(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,12 +8,14 @@ is not better by itself: compare with the base model or with real clips.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from cinelib.metrics.camera import camera_part, warp
+from cinelib.metrics.camera import camera_part
 from cinelib.metrics.clip import as_clip
-from cinelib.metrics.flow import SHORT_SIDE, coherent, flow_between, in_threads, length, planes_of
+from cinelib.metrics.fields import coherent, length, warp
+from cinelib.metrics.flow import SHORT_SIDE, flow_between, in_threads, planes_of
 
 MOVING = 6 * 8 / SHORT_SIDE  # t1: VBench calls a clip moving above 6 px per 1/8 s at 256
 STILL = 0.05 * MOVING  # t0
@@ -59,15 +61,15 @@ def motion_score(frames: np.ndarray, fps: float | None, seconds: Sequence[float]
     frames = as_clip(frames, minimum=3)
     times = _times(len(frames), fps, seconds)
     planes = planes_of(frames)
-    slow, fast = _sampled(times, _AMPLITUDE_HZ), _sampled(times, _SMOOTHNESS_HZ)
-    flows, returns = flow_between(planes, slow + fast)
-    far, far_back = flows[: len(slow)], returns[: len(slow)]
-    forward, backward = flows[len(slow) :], returns[len(slow) :]
+    slow, fast = (_sampled(times, rate) for rate in (_AMPLITUDE_HZ, _SMOOTHNESS_HZ))
+    flows, returns = flow_between(planes, [*pairwise(slow.tolist()), *pairwise(fast.tolist())])
+    steps = len(slow) - 1
+    forward, backward = flows[steps:], returns[steps:]
     # Both directions, because a zoom in and the same zoom out show different pixels at the border.
-    sizes = np.array(in_threads(_speeds, zip(far, far_back, strict=True)))
-    top, mean = sizes.T / np.array([times[b] - times[a] for a, b in slow])
+    sizes = np.array(in_threads(_speeds, zip(flows[:steps], returns[:steps], strict=True)))
+    top, mean = sizes.T / np.diff(times[slow])
     amplitude = float(np.clip((top - STILL) / (MOVING - STILL), 0, 1).mean())
-    smooth = _smoothness(forward, [(times[b] - times[a]) * _SMOOTHNESS_HZ for a, b in fast])
+    smooth = _smoothness(forward, np.diff(times[fast]) * _SMOOTHNESS_HZ)
     masks = in_threads(lambda pair: coherent(*pair), zip(forward, backward, strict=True))
     coherence = float(np.mean([_share(*mask) for mask in masks]))
     return Motion(
@@ -118,25 +120,24 @@ def _times(count: int, fps: float | None, seconds: Sequence[float] | None) -> np
     return times
 
 
-def _sampled(times: np.ndarray, rate: float) -> list[tuple[int, int]]:
-    """Consecutive frames nearest to the ticks of a clock of `rate` Hz, centred in the clip."""
+def _sampled(times: np.ndarray, rate: float) -> np.ndarray:
+    """The frames nearest to the ticks of a clock of `rate` Hz, centred in the clip."""
     # Centred, so that a reversed clip is sampled at the same instants.
     ticks = int(np.floor((times[-1] - times[0]) * rate + 1e-6))
     start = times[0] + (times[-1] - times[0] - ticks / rate) / 2
     clock = start + np.arange(ticks + 1) / rate
-    nearest = np.unique(np.abs(times[None] - clock[:, None]).argmin(axis=1))
-    return list(zip(nearest[:-1].tolist(), nearest[1:].tolist(), strict=True))
+    return np.unique(np.abs(times[None] - clock[:, None]).argmin(axis=1))
 
 
-def _speeds(pair: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+def _speeds(flows: Sequence[np.ndarray]) -> tuple[float, float]:
     """Mean length of the fastest 5 % and of all, in short sides; both flow directions together."""
-    speed = np.concatenate([length(flow).ravel() for flow in pair])
+    speed = np.concatenate([length(flow).ravel() for flow in flows])
     fastest = max(1, round(0.05 * speed.size))
     top = np.partition(speed, -fastest)[-fastest:]
     return float(top.mean()) / SHORT_SIDE, float(speed.mean()) / SHORT_SIDE
 
 
-def _smoothness(flows: np.ndarray, steps: Sequence[float]) -> float:
+def _smoothness(flows: Sequence[np.ndarray], steps: Sequence[float]) -> float:
     """One minus the relative acceleration along paths; `steps` scales each flow to 1/16 s."""
 
     def terms(at: int) -> tuple[float, float]:
@@ -154,7 +155,9 @@ def _share(mask: np.ndarray, inside: np.ndarray) -> float:
     return float(mask[inside].mean()) if inside.any() else 0.0
 
 
-def _camera_share(flows: np.ndarray, masks: Sequence[tuple[np.ndarray, np.ndarray]]) -> float | None:
+def _camera_share(
+    flows: Sequence[np.ndarray], masks: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> float | None:
     """What one similarity a frame explains: sum|F_cam| / (sum|F_cam| + sum|F - F_cam|), reliable pixels."""
     parts = [camera_part(flow, mask & inside) for flow, (mask, inside) in zip(flows, masks, strict=True)]
     measured, camera = (np.concatenate(found) for found in zip(*parts, strict=True))

@@ -71,9 +71,7 @@ def _watched(measure: Any, request: Any) -> dict[str, Any]:
     """A bar in a terminal, a line for each clip elsewhere; both on standard error."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        return measure(
-            request, lambda done, total, name: name and print(f"{done + 1}/{total} {name}", file=sys.stderr)
-        )
+        return measure(request, _line)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)

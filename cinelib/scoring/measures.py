@@ -65,7 +65,7 @@ class MotionMeasure:
     @property
     def identity(self) -> Mapping[str, Any]:
         """DIS is OpenCV's, so its version is part of the number."""
-        return {"version": 2, "opencv": cv2.__version__}
+        return {"version": 3, "opencv": cv2.__version__}
 
     def __call__(self, clip: Footage, prompt: str) -> Values:
         """MotionScore, D, S, C, speeds in short sides a second."""

@@ -13,6 +13,7 @@ from cinelib.statistics.paired import (
     mean_interval,
     sign_flip_test,
     smallest_p,
+    verdict,
 )
 from cinelib.statistics.planning import detectable_difference, paired_power, pairs_needed
 from cinelib.statistics.tests import Equivalence, Trend, equivalence, jonckheere, permutation_test
@@ -37,4 +38,5 @@ __all__ = [
     "sign_flip_test",
     "smallest_p",
     "two_way_bootstrap",
+    "verdict",
 ]

@@ -137,6 +137,29 @@ def corrected(comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
     return {name: replace(comparison, p_holm=p) for (name, comparison), p in pairs}
 
 
+def verdict(shown: Sequence[bool], refuted: Sequence[bool]) -> str:
+    """What is written beside a claim: evidence that is missing is not evidence against.
+
+    Args:
+        shown: for each part of the claim, whether the numbers surely show it.
+        refuted: whether they surely show the opposite; one such part sinks the claim.
+
+    Returns:
+        "holds here" when every part is shown, "does not hold here" when one is refuted, else "not shown
+        here" (an interval that includes both answers).
+
+    Raises:
+        ValueError: no parts, unequally many, or a part both shown and refuted.
+    """
+    if not shown or len(shown) != len(refuted):
+        raise ValueError(f"each part is shown or not and refuted or not, got {len(shown)} and {len(refuted)}")
+    if any(yes and no for yes, no in zip(shown, refuted, strict=True)):
+        raise ValueError(f"a part cannot be shown and refuted: {list(shown)}, {list(refuted)}")
+    if any(refuted):
+        return "does not hold here"
+    return "holds here" if all(shown) else "not shown here"
+
+
 def checked(values: np.ndarray, name: str) -> np.ndarray:
     """Values (n, ...) as floats. Raises ValueError for fewer than 2, and for NaN, saying where."""
     values = np.asarray(values, float)

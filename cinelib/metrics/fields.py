@@ -1,0 +1,49 @@
+"""Flow fields (h, w, 2) in pixels, x before y: how long they are, what they carry, whether they return."""
+
+from functools import lru_cache
+
+import numpy as np
+
+
+def length(flow: np.ndarray) -> np.ndarray:
+    """|F| of flow (..., 2)."""
+    return np.sqrt(flow[..., 0] ** 2 + flow[..., 1] ** 2)
+
+
+def warp(field: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sample `field` (h, w) or (h, w, C) at p + flow(p), and say which p stay in bounds (h, w) bool."""
+    import cv2
+
+    height, width = flow.shape[:2]
+    at = flow + _pixels(height, width)
+    inside = cv2.inRange(at, (0.0, 0.0), (width - 1.0, height - 1.0)) > 0
+    return cv2.remap(field, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), inside
+
+
+def coherent(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels that return when flow is followed forward and back (Sundaram et al. 2010), and pixels inside.
+
+    |F + W(B)|^2 < .01 (|F|^2 + |W(B)|^2) + .5; both results are (h, w) bool.
+    """
+    returning, inside = warp(backward, forward)
+    gap = _squared(forward + returning)
+    return gap < 0.01 * (_squared(forward) + _squared(returning)) + 0.5, inside
+
+
+def displacement(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(h, w, 2) by which a homography (3, 3) moves every pixel."""
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    across, down, depth = (a * x + b * y + c for a, b, c in matrix.astype(np.float32))
+    return np.stack([across / depth - x, down / depth - y], -1)
+
+
+def _squared(flow: np.ndarray) -> np.ndarray:
+    return flow[..., 0] ** 2 + flow[..., 1] ** 2
+
+
+@lru_cache(maxsize=4)
+def _pixels(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    pixels = np.stack([x, y], -1)
+    pixels.flags.writeable = False
+    return pixels
