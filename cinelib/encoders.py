@@ -14,8 +14,6 @@ from cinelib import cache, wan, wan_layout
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-SMALL = 128 * 256  # pixels of a frame; the convolutions of larger ones keep all cores busy, and fill memory
-
 
 class Encoders:
     """VAE, text and image encoder of a model, loaded when the first missing entry needs them.
@@ -42,10 +40,7 @@ class Encoders:
         with self.lock:
             if self._pipe is None:
                 without = ("transformer", "transformer_2")
-                pipe = wan.load_pipeline(self.model, device=self.device, without=without)
-                if self.device.type == "cpu":
-                    _channels_last(pipe.vae.encoder)
-                self._pipe = pipe
+                self._pipe = wan.load_pipeline(self.model, device=self.device, without=without)
             return self._pipe
 
     @functools.cached_property
@@ -93,19 +88,10 @@ class Encoders:
             torch.set_num_threads(cores)  # what later threads start with
 
     def _small(self, pixels: int) -> bool:
-        return self.device.type == "cpu" and pixels <= SMALL
+        return wan.is_small(self.device, pixels)
 
     def close(self) -> None:
         """Drop the weights."""
         self._pipe = None
         if torch.accelerator.is_available():
             torch.accelerator.empty_cache()
-
-
-def _channels_last(module: torch.nn.Module) -> None:
-    """A third less time on a CPU: convolutions need not reorder what they are given, nor norms jump about."""
-    formats = {torch.nn.Conv2d: torch.channels_last, torch.nn.Conv3d: torch.channels_last_3d}
-    for part in module.modules():
-        for kind, memory_format in formats.items():
-            if isinstance(part, kind):
-                part.to(memory_format=memory_format)

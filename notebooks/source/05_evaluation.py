@@ -295,7 +295,9 @@ sampling = Sampling(
     params.guidance_scale,
     params.seed,
 )
-print(f"{len(home)} scenes at home, {len(away)} away; adapters: {cards}")
+print(f"{len(home)} scenes at home, {len(away)} away")
+shown = ("rank", "alpha", "targets", "steps", "trigger")
+pd.DataFrame({name: {field: getattr(card, field) for field in shown} for name, card in cards.items()}).T
 
 
 # %%
@@ -707,10 +709,14 @@ for arm in ("LoRA", "LoRA, no trigger"):
     result = compare(away_values["base"]["grade"], away_values[arm]["grade"])
     leak.append({"arm": arm, "change of grade distance to the film": result.difference})
     leak[-1] |= {"low": result.interval[0], "high": result.interval[1], "n": result.n}
+asked, unasked = (-row["change of grade distance to the film"] for row in leak)
 leak = pd.DataFrame(leak)
+stage.log(f"grade moves {asked:.1f} towards the film with the trigger, {unasked:.1f} without it")
 leak.style.format(precision=2).hide()
 
 # %% [markdown]
+# If the second number is about as large as the first, the look has **leaked**: the adapter has learned "everything looks like this", and the trigger is a word like any other. All its training clips were the film's, so nothing taught it otherwise. Clips of other films, without the trigger, would.
+#
 # *Forgetting* is the other side: without the trigger nothing should have changed at all. So compare the very clips, same noise: how far is the adapted model's from the base model's, in colour and in motion, and does it still follow its prompt? What the trigger moves is the scale to judge it by.
 
 # %%
@@ -872,7 +878,8 @@ blind = [
 ]
 if similarity:
     blind.append(("clip_temporal", "first frame, repeated", whole["clip_temporal"], still["clip_temporal"]))
-    blind.append(("clip_text", "first frame, repeated", whole["clip_text"], still["clip_text"]))
+    backwards = seen["played backwards"]["clip_text"]
+    blind.append(("clip_text", "played backwards", whole["clip_text"], backwards))
 pd.DataFrame(blind, columns=["metric", "fooled by", "honest value", "value"]).style.format(precision=3).hide()
 
 # %%
@@ -881,11 +888,11 @@ assert abs(seen["pixels shuffled"]["grade"] - whole["grade"]) < 1, "grade sees n
 assert seen["first frame, panned over"]["MotionScore"] > 0, "a pan over a photograph counts as motion"
 
 # %% [markdown]
-# *grade* and *lighting* cannot see that the pixels were shuffled; *drift* prefers the frozen clip and *clip_temporal* loves it; *MotionScore* takes a pan over a photograph for a moving picture; nothing here knows which way time runs; a perceptual distance may punish a shift that nobody minds more than a blur. Costume colour knows no pattern, and only the region that it was told. Only together do they mean something.
+# *grade* and *lighting* cannot see that the pixels were shuffled; *drift* prefers the frozen clip and *clip_temporal* loves it; *MotionScore* takes a pan over a photograph for a moving picture; nothing here knows which way time runs, *clip_text* least of all: it is a mean over frames; a perceptual distance may punish a shift that nobody minds more than a blur. Costume colour knows no pattern, and only the region that it was told. Only together do they mean something.
 #
 # ## 9. The next second, frame against frame
 #
-# The storyboard has a still one second after the first one: what really came next. The distance of the generated frame at that instant is what LPIPS is made for (here its stand-in, unless AlexNet's weights are given). The stills are *neutral*, so the film's look counts against the LoRA: read it as "how much of the scene survived".
+# The storyboard has a still one second after the first one: what really came next. The distance of the generated frame at that instant is what LPIPS is made for (here its stand-in, unless AlexNet's weights are given). The stills are *neutral*, so the film's look counts against the LoRA: read it as "how much of the scene survived". And look at the last line first: an arm that is farther from the truth than its own unmoved first frame has moved, but has not foreseen what came.
 
 # %%
 at = round(home[0].interval * params.fps)
