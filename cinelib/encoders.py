@@ -1,18 +1,13 @@
-"""A model's VAE, text and image encoder: loaded when needed, on a CPU working side by side."""
+"""A model's VAE, text and image encoder, loaded when needed."""
 
 import functools
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
-from cinelib import cache, wan, wan_layout
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from cinelib import cache, cores, wan, wan_layout
 
 
 class Encoders:
@@ -68,27 +63,8 @@ class Encoders:
             found |= zip(together, rows, strict=True)
         return [found[place] for place in range(len(videos))]
 
-    def each(self, work: Callable[[Item], Result], items: Sequence[Item], pixels: int) -> list[Result]:
-        """`work` of each item, in their order; on a CPU as many at a time as torch has threads.
-
-        Cores that share one small convolution mostly wait for each other; with a clip of its own each, they
-        do not. So each thread gets one core, and torch's number of threads is put back at the end.
-
-        Args:
-            pixels: of one frame that is worked on; large ones are done one after the other.
-        """
-        cores = torch.get_num_threads()
-        if not self._small(pixels) or cores == 1:
-            return [work(item) for item in items]
-        pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
-        try:
-            return list(pool.map(work, items))
-        finally:  # an error or an interrupt does not wait for the items that are left
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(cores)  # what later threads start with
-
     def _small(self, pixels: int) -> bool:
-        return wan.is_small(self.device, pixels)
+        return cores.is_small(self.device, pixels)
 
     def close(self) -> None:
         """Drop the weights."""

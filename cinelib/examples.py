@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cinelib import cache, grading, wan
+from cinelib import cache, cores, grading, wan
 from cinelib.dataset import Clip, DatasetError, digest
 from cinelib.encoders import Encoders
 
@@ -95,7 +95,7 @@ def encode_clips(
         return _encode(clips[index], index, frames, text, encoding, encoders, store)
 
     examples = []
-    found = encoders.each(one, range(len(clips)), encoding.height * encoding.width)
+    found = cores.each(one, range(len(clips)), encoders.device, encoding.height * encoding.width)
     for clip, example in zip(clips, found, strict=True):
         if isinstance(example, str):
             store.report.refused.append((clip.file_name, example))

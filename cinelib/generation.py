@@ -11,16 +11,20 @@ computed in any order or in several processes, and come out the same.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from cinelib import wan
+from cinelib import cores, wan
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,20 @@ def generate(
     """One clip (T, H, W, 3) uint8; arguments and errors as `generate_latents`."""
     latents = generate_latents(pipe, first, prompt, sampling, key, last)
     return wan.to_frames(wan.decode_video(pipe.vae, latents))
+
+
+def each(
+    pipe: wan.FirstLastPipeline,
+    work: Callable[[wan.FirstLastPipeline, Item], Result],
+    items: Sequence[Item],
+    sampling: Sampling,
+) -> list[Result]:
+    """`work(pipe, item)` of each item, in order; on a CPU small clips are sampled side by side.
+
+    Each call gets a pipeline of its own with the same weights, so `work` must not switch adapters.
+    """
+    pixels = sampling.height * sampling.width
+    return cores.each(lambda item: work(wan.twin(pipe), item), items, pipe.device, pixels)
 
 
 def style_keyframes(

@@ -15,10 +15,9 @@ from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanImageToVideo
 from diffusers.utils.torch_utils import get_module_execution_device
 from PIL import Image
 
-from cinelib import wan_layout
+from cinelib import cores, wan_layout
 
 TEXT_TOKENS = 512  # Wan's attention processor takes exactly the last 512 tokens as text
-_SMALL = 128 * 256  # pixels of a frame; the convolutions of larger ones keep all cores busy, and fill memory
 
 
 class FirstLastPipeline(WanImageToVideoPipeline):
@@ -89,6 +88,13 @@ def _channels_last(vae: AutoencoderKLWan) -> None:
                 part.to(memory_format=memory_format)
 
 
+def twin(pipe: FirstLastPipeline) -> FirstLastPipeline:
+    """`pipe` with the same weights and what a call changes its own: the two may sample side by side."""
+    other = copy.copy(pipe)
+    other.scheduler, other.vae = copy.deepcopy(pipe.scheduler), copy.copy(pipe.vae)
+    return other
+
+
 def default_device() -> torch.device:
     """The accelerator if there is one, else the CPU."""
     found = torch.accelerator.current_accelerator(check_available=True)
@@ -143,14 +149,9 @@ def decode_video(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
     """
     latents = latents.to(get_module_execution_device(vae), vae.dtype)
     mean, inverse_std = _latent_stats(vae, latents)
-    alone = len(latents) == 1 and is_small(latents.device, latents[0, 0, 0].numel() * 8**2)
+    alone = len(latents) == 1 and cores.is_small(latents.device, latents[0, 0, 0].numel() * 8**2)
     batch = latents.repeat(2, 1, 1, 1, 1) if alone else latents
     return vae.decode(batch / inverse_std + mean, return_dict=False)[0][: len(latents)].float()
-
-
-def is_small(device: torch.device, pixels: int) -> bool:
-    """Whether frames of so many pixels are too small to keep a CPU's cores busy with one convolution."""
-    return device.type == "cpu" and pixels <= _SMALL
 
 
 def shown(first: torch.Tensor, num_frames: int, last: torch.Tensor | None = None) -> torch.Tensor:

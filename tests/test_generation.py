@@ -201,3 +201,29 @@ np.save({str(tmp_path / "segment.npy")!r}, clip)
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     assert np.array_equal(np.load(tmp_path / "segment.npy")[1:], whole[5:])
+
+
+def test_clips_side_by_side_are_those_made_in_turn(pipe, scene):
+    def clip(pipe, still):
+        return generation.generate(pipe, generation.open_still(still, 32, 48), "a", SAMPLING, (still.name,))
+
+    threads, stepped = torch.get_num_threads(), pipe.scheduler.step_index
+    torch.set_num_threads(2)
+    try:
+        together = generation.each(pipe, clip, scene.stills, SAMPLING)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert pipe.scheduler.step_index == stepped  # the pipeline given was not sampled with
+    for frames, still in zip(together, scene.stills, strict=True):
+        assert np.abs(frames.astype(int) - clip(pipe, still)).max() <= 1  # rounding
+
+
+def test_an_error_among_clips_side_by_side_is_the_one_that_is_raised(pipe, scene):
+    def broken(pipe, still):
+        raise ValueError(f"{still.name} is broken")
+
+    torch.set_num_threads(2)
+    with pytest.raises(ValueError, match=r"a_0\.jpg is broken"):
+        generation.each(pipe, broken, scene.stills, SAMPLING)
+    assert torch.get_num_threads() == 2

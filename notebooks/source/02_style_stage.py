@@ -756,15 +756,16 @@ sampling = generation.Sampling(
 )
 
 
-def sample(scene: generation.Scene, style: float, control: float = 0.0) -> np.ndarray:
-    """A clip (T, H, W, 3) with the adapters at these strengths."""
-    pipe.set_adapters(["style", "control"], [style, control])
+def sample(pipe, scene: generation.Scene) -> np.ndarray:
+    """A clip (T, H, W, 3) with the adapters as they are set."""
     still = generation.open_still(scene.stills[0], params.height, params.width)
     return generation.generate(pipe, still, encoding.trigger + scene.text, sampling, (scene.name,))
 
 
-arms = {"base": (0.0, 0.0), "lora": (1.0, 0.0), "control": (0.0, 1.0)}
-samples = {arm: [sample(scene, *strengths) for scene in scenes] for arm, strengths in arms.items()}
+arms, samples = {"base": (0.0, 0.0), "lora": (1.0, 0.0), "control": (0.0, 1.0)}, {}
+for arm, scales in arms.items():
+    pipe.set_adapters(["style", "control"], list(scales))
+    samples[arm] = generation.each(pipe, sample, scenes, sampling)
 stage.log(f"{len(arms) * len(scenes)} clips sampled, {time.perf_counter() - started:.0f} s so far")
 
 # %% [markdown]
@@ -773,7 +774,10 @@ stage.log(f"{len(arms) * len(scenes)} clips sampled, {time.perf_counter() - star
 # %%
 strengths = [0.0, 0.5, 1.0, 1.5]
 known = {0.0: samples["base"][0], 1.0: samples["lora"][0]}
-by_strength = [known[value] if value in known else sample(scenes[0], value) for value in strengths]
+by_strength = []
+for value in strengths:
+    pipe.set_adapters(["style", "control"], [value, 0.0])
+    by_strength.append(known[value] if value in known else sample(pipe, scenes[0]))
 show.compare_slider(by_strength, [f"{value:g}" for value in strengths], description="LoRA", start=2)
 
 # %% [markdown]

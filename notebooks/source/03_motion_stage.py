@@ -202,9 +202,17 @@ from PIL import Image
 
 short = replace(sampling, num_frames=params.keyframe_frames)
 keyframes = {"base": {}, "lora": {}}
-for scene in scenes:
+
+
+def styled(pipe, scene: generation.Scene) -> list[np.ndarray]:
+    """Each still of the scene in the film's look, (H, W, 3)."""
+    return generation.style_keyframes(pipe, scene, short, trigger_text)
+
+
+found = generation.each(pipe, styled, scenes, short)
+for scene, frames in zip(scenes, found, strict=True):
     keyframes["base"][scene.name] = [np.asarray(still) for still in stills[scene.name]]
-    keyframes["lora"][scene.name] = generation.style_keyframes(pipe, scene, short, trigger_text)
+    keyframes["lora"][scene.name] = frames
     stage.log(f"{scene.name}: {len(scene.stills)} keyframes")
 for arm, by_scene in keyframes.items():
     (stage.folder / "keyframes" / arm).mkdir(parents=True, exist_ok=True)
@@ -283,13 +291,18 @@ def frame_mask(num_frames, known):
 
 # %%
 sequences = {"base": {}, "lora": {}, "dissolve": {}}
+for arm, scale in (("base", 0.0), ("lora", params.lora_scale)):
+    pipe.set_adapters(["style"], [scale])
+
+    def expanded(pipe, scene: generation.Scene, arm: str = arm) -> np.ndarray:
+        """(2 x 16 + 1, H, W, 3) for three keyframes."""
+        return generation.sequence(pipe, scene, keyframes[arm][scene.name], sampling, trigger_text)
+
+    found = generation.each(pipe, expanded, scenes, sampling)
+    sequences[arm] = dict(zip([scene.name for scene in scenes], found, strict=True))
+    stage.log(f"{arm}: {len(found)} sequences, {time.perf_counter() - started:.0f} s so far")
 for scene in scenes:
-    for arm, scale in (("base", 0.0), ("lora", params.lora_scale)):
-        pipe.set_adapters(["style"], [scale])
-        frames = generation.sequence(pipe, scene, keyframes[arm][scene.name], sampling, trigger_text)
-        sequences[arm][scene.name] = frames  # (2 x 16 + 1, H, W, 3) for three keyframes
     sequences["dissolve"][scene.name] = generation.dissolve(keyframes["lora"][scene.name], segment_frames)
-    stage.log(f"{scene.name}: {len(frames)} frames an arm, {time.perf_counter() - started:.0f} s so far")
 segments = len(scenes[0].stills) - 1
 assert all(len(f) == segments * (segment_frames - 1) + 1 for arm in sequences.values() for f in arm.values())
 

@@ -277,7 +277,7 @@ def amplitude(speeds, still=0.009375, moving=0.1875):
 
 # %%
 from cinelib import lora, wan
-from cinelib.generation import Sampling, generate, open_still, read_storyboard
+from cinelib.generation import Sampling, each, generate, open_still, read_storyboard
 
 style_stage = stage.upstream("02_style_stage")
 pipe = wan.load_pipeline(params.model, flow_shift=params.flow_shift)
@@ -301,34 +301,34 @@ pd.DataFrame({name: {field: getattr(card, field) for field in shown} for name, c
 
 
 # %%
-def sample(scene, adapter: str, words: str) -> np.ndarray:
+def sample(pipe, scene, words: str) -> np.ndarray:
     """One clip (T, H, W, 3) uint8; the noise depends on seed and scene only, so that arms are paired."""
-    if adapter:
-        pipe.enable_lora()
-        pipe.set_adapters(adapter)
-    else:
-        pipe.disable_lora()
     still = open_still(scene.stills[0], params.height, params.width)
     return generate(pipe, still, words + scene.text, sampling, (scene.name,))
 
 
 # %%
 import time
+from functools import partial
 
 from cinelib.video import write_video
 
 trigger = f"{params.trigger}, " if params.trigger else ""
 arms = {"base": ("", ""), "LoRA": ("lora", trigger), "control": ("control", trigger)}
-plan = [("home", arm, scene) for scene in home for arm in arms]
 arms["LoRA, no trigger"] = ("lora", "")
-plan += [("away", arm, scene) for scene in away for arm in ("base", "LoRA", "LoRA, no trigger")]
+plan = [("home", home, arm) for arm in ("base", "LoRA", "control")]
+plan += [("away", away, arm) for arm in ("base", "LoRA", "LoRA, no trigger")]
 clips, started = {"home": {}, "away": {}}, time.perf_counter()
-for place, arm, scene in plan:
-    frames = sample(scene, *arms[arm])
-    clips[place].setdefault(arm, []).append(frames)
+for place, there, arm in plan:
+    adapter, words = arms[arm]
+    pipe.enable_lora() if adapter else pipe.disable_lora()
+    if adapter:
+        pipe.set_adapters(adapter)
+    clips[place][arm] = each(pipe, partial(sample, words=words), there, sampling)
     slug = arm.lower().replace(", ", "_").replace(" ", "_")
-    write_video(stage.folder / "clips" / slug / f"{scene.name}.mp4", frames, params.fps)
-stage.log(f"{len(plan)} clips in {time.perf_counter() - started:.0f} s")
+    for scene, frames in zip(there, clips[place][arm], strict=True):
+        write_video(stage.folder / "clips" / slug / f"{scene.name}.mp4", frames, params.fps)
+stage.log(f"{3 * len(home) + 3 * len(away)} clips in {time.perf_counter() - started:.0f} s")
 
 # %%
 picked = [(place, arm, 0) for place in clips for arm in clips[place]]
