@@ -14,7 +14,7 @@
 # | profile | time | memory | trains |
 # |---|---|---|---|
 # | smoke | about 30 s | 1 GB | 4 steps, random weights: logic only |
-# | nano | about 4 min on 2 cores | 2 GB | 200 steps, 2 clips a step |
+# | nano | about 3 min on 2 cores | 2 GB | 300 steps, 2 clips a step |
 # | a100 | weeks on one A100, by `cinelib plan` | under 80 GB | 4000 steps, 4 clips a step |
 #
 # **Inputs:** the dataset of notebook 01, neutral stills of a storyboard. **Outputs:** `lora/` (`pytorch_lora_weights.safetensors`, the same for ComfyUI, a model card) and `control/`, `history.csv`, `tensorboard/`, `figures/signature.png`.
@@ -37,8 +37,8 @@ learning_rate: float = 0.003  # peak learning rate of AdamW
 warmup_ratio: float = 0.05  # share of the steps that warm up
 weight_decay: float = 0.01  # weight decay of AdamW
 max_grad_norm: float = 1.0  # gradients are clipped to this norm
-max_train_steps: int = 200  # optimiser steps
-control_steps: int = 200  # optimiser steps of the negative control
+max_train_steps: int = 300  # optimiser steps
+control_steps: int = 300  # optimiser steps of the negative control
 train_batch_size: int = 1  # clips of one forward pass
 gradient_accumulation_steps: int = 2  # batches per optimiser step
 timestep_sampling: str = "uniform"  # how noise levels are drawn
