@@ -23,13 +23,14 @@ def each(
     """`work` of each item, in their order; small ones on a CPU as many at a time as torch has threads.
 
     Cores that share one small convolution mostly wait for each other; with a clip of its own each, they
-    do not. So each thread gets one core, and torch's number of threads is put back at the end.
+    do not. So each thread gets one core, and torch's number of threads is put back at the end. An item that
+    is alone gets one core as well: on several it would come out differently, by rounding.
 
     Args:
         pixels: of one frame that is worked on; large ones are done one after the other.
     """
     count = torch.get_num_threads()
-    if not is_small(device, pixels) or count == 1 or len(items) < 2:
+    if not is_small(device, pixels) or count == 1:
         return [work(item) for item in items]
     pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
     try:

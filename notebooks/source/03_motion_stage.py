@@ -310,11 +310,17 @@ assert all(len(f) == segments * (segment_frames - 1) + 1 for arm in sequences.va
 # Segments are independent (claim 12: "sequence partitioning"). Each has a noise generator of its own, named by scene and number. So the second segment, computed alone, must equal the second half of the sequence, exactly. Then it can as well be computed on another machine.
 
 # %%
-scene, pair = scenes[0], keyframes["lora"][scenes[0].name][-2:]
+
+
+def ending(pipe, scene: generation.Scene) -> np.ndarray:
+    """The last segment of a scene, (17, H, W, 3)."""
+    pair, key = keyframes["lora"][scene.name][-2:], (scene.name, "segment", segments - 1)
+    return generation.expand(pipe, *pair, trigger_text + scene.text, sampling, key)
+
+
 pipe.set_adapters(["style"], [params.lora_scale])
-key = (scene.name, "segment", segments - 1)
-alone = generation.expand(pipe, *pair, trigger_text + scene.text, sampling, key)
-together = sequences["lora"][scene.name][-(segment_frames - 1) :]
+[alone] = generation.each(pipe, ending, scenes[:1], sampling)  # on as many threads as before: else it rounds
+together = sequences["lora"][scenes[0].name][-(segment_frames - 1) :]
 assert np.array_equal(alone[1:], together), "a segment must not depend on its neighbours"
 print("the last segment, computed alone, equals the one in the sequence")
 

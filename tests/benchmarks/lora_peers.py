@@ -215,7 +215,7 @@ def main() -> None:
         count = len(VideoFolder.open(dataset))
     conditions = {
         "what": f"{count} files of {height}x{width}, {frames} frames; {given.steps} steps, rank {given.rank}",
-        "model": given.model,
+        "model": Path(given.model).name,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "load average before": load,
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
