@@ -655,6 +655,8 @@ if history.samples:
 pd.DataFrame(history.samples).round(4)
 
 # %% [markdown]
+# `distance` need not fall with the held-out loss. A sample starts from noise and becomes *a* clip with this first frame and caption, seldom the one that was filmed, and frame against frame that counts as error, the more so the more it moves.
+#
 # The last column is `movement`: the mean distance between *neighbouring* frames of the sample, against that of the film's clip. 1 moves as the film does, 0 stands still. Why watch it? Take some of the film's own clips from their middle frame on. What if the model
 # had let everything move back the way it came? A perfectly natural clip, only not the one that was filmed. Now slow it down, until it stands still.
 
@@ -839,6 +841,8 @@ distances.groupby(["world", "arm"], sort=False).mean().round(1)
 
 # %% [markdown]
 # The film has no science fiction in it. Whether its look carries over to those rows is the cross-domain question of the source; notebook 06 is to ask it properly, with many scenes and intervals; until then notebook 05 has a first answer.
+#
+# And the control? It should not come nearer to the film at all. If it did, look at what it was taught: each clip in a random grade of its own, and those grades (`grading.draw`) are on average darker and warmer than the storyboard's stills, which is a part of the way to this film. What the LoRA has beyond the control is what it learned of the film itself.
 
 
 # %%
