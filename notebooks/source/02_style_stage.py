@@ -14,7 +14,7 @@
 # | profile | time | memory | trains |
 # |---|---|---|---|
 # | smoke | about 30 s | 1 GB | 4 steps, random weights: logic only |
-# | nano | about 3 min on 2 cores | 2 GB | 300 steps, 2 clips a step |
+# | nano | about 4 min on 2 cores | 2 GB | 300 steps, 2 clips a step |
 # | a100 | weeks on one A100, by `cinelib plan` | under 80 GB | 4000 steps, 4 clips a step |
 #
 # **Inputs:** the dataset of notebook 01, neutral stills of a storyboard. **Outputs:** `lora/` (`pytorch_lora_weights.safetensors`, the same for ComfyUI, a model card) and `control/`, `history.csv`, `tensorboard/`, `figures/signature.png`.

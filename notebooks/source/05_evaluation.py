@@ -15,7 +15,7 @@
 # | profile | time | memory | clips |
 # |---|---|---|---|
 # | smoke | about 40 s | 2 GB | 2 + 2 scenes of 32 × 48 |
-# | nano | about 200 s on 2 cores | 2 GB | 8 historical + 4 sci-fi scenes of 64 × 112, 36 clips |
+# | nano | about 3 min on 2 cores | 2 GB | 8 historical + 4 sci-fi scenes of 64 × 112, 36 clips |
 # | a100 | a day on one A100 | 77 GB of GPU memory | 8 + 8 scenes of 720 × 1280 × 81 |
 #
 # **Inputs:** the film's clips (notebook 01), LoRA and control (02), sequences (03), `data/storyboard`. **Outputs:** `table.csv`, `clips/<arm>/*.mp4`, `figures/signature.png`, `metrics.json`.
