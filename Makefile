@@ -29,7 +29,7 @@ lint: $(INSTALLED) ## ruff: rules and formatting
 lab: $(INSTALLED) ## JupyterLab on the notebooks
 	$(BIN)/cinelib lab --profile $(PROFILE)
 
-smoke: $(INSTALLED) ## the whole workbook on random weights, about two minutes
+smoke: $(INSTALLED) ## the whole workbook on random weights, about four minutes
 	$(BIN)/cinelib run --profile smoke
 
 doctor: $(INSTALLED) ## can this machine run the workbook?
