@@ -260,7 +260,7 @@ with torch.no_grad():
     with short_text(pipe.transformer):
         short = pipe.transformer(**given, encoder_hidden_states=F.pad(text, (0, 0, 0, 1)))[0]
 assert long.shape == noise.shape  # (B, 16, 5, 8, 14)
-print(f"512 tokens against 41: largest difference {float((long - short).abs().max()):.1e}")
+print(f"512 tokens against {text.shape[1] + 1}: largest difference {float((long - short).abs().max()):.1e}")
 assert torch.allclose(long, short, atol=1e-4)
 
 # %% [markdown]
@@ -289,11 +289,11 @@ import numpy as np
 from cinelib.exercises import check, expect_close
 
 with check("9.2"):
-    scores = np.exp(np.array([2.0] + [0.5] * 471))
+    scores = np.exp(np.array([2.0] + [0.5] * 464))
     expect_close(
-        weight_of_first(2.0, 0.5, 471),
+        weight_of_first(2.0, 0.5, 464),
         float(scores[0] / scores.sum()),
-        because="471 paddings of score p weigh as one of score p + log 471",
+        because="464 paddings of score p weigh as one of score p + log 464",
         atol=1e-9,
     )
 
@@ -310,10 +310,13 @@ def weight_of_first(s, p, count):
 # ### The curves, and what can be seen in them
 #
 # Each stage's training loss over its steps, as it was logged (`clip` is the image-text model, `language` the text encoder, `vae` the autoencoder by phase, `denoiser` the transformer). A falling curve says that the network fits its own clips; whether it learned anything is asked in section 6.
-# The shipped transformer's curve jumps at step 2587: there the autoencoder had been trained further, so the latents changed, 1024 clips were added, and from then on the loss counts channels by what they do to the pixels.
+# The shipped transformer's curve jumps at step 2587: there the autoencoder had been trained further, so the latents changed, 1024 clips were added, and from then on the loss counts channels by what they do to the pixels. It jumps again at step 9355, where the autoencoder had been trained on clips for 4,800 more steps and pans came to be drawn twice as often. The last two phases of the autoencoder weigh the squared error four times as much: their losses are higher than those before, and cannot be compared with them.
 
 # %%
-figure, axes = show.new_figure(2, 4, size=(11, 4.2), title="Training losses of the shipped weights")
+lines = -(-len(history["stages"]) // 5)
+figure, axes = show.new_figure(
+    lines, 5, size=(13, 2.1 * lines), title="Training losses of the shipped weights"
+)
 for ax, (name, row) in zip(axes, history["stages"].items(), strict=False):
     ax.plot(*zip(*row["losses"], strict=True), lw=0.9)
     ax.set_title(f"{name}: {row['steps']} steps, {row['seconds'] / 60:.0f} min", fontsize=8)
