@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cinelib import generation, lora, wan
+from cinelib import generation, lora, storyboard, wan
 from cinelib.generation import Sampling
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,58 +37,58 @@ def board(folder: Path, seconds=(0.0, 0.25, 0.5), **changes) -> Path:
 
 @pytest.fixture
 def scene(tmp_path):
-    return generation.read_storyboard(board(tmp_path))[0]
+    return storyboard.read_storyboard(board(tmp_path))[0]
 
 
 def test_a_storyboards_stills_come_in_order(scene):
     assert [path.name for path in scene.stills] == ["a_0.jpg", "a_1.jpg", "a_2.jpg"]
-    assert scene.interval == 0.25 and generation.segment_frames(scene, 16, 81) == 5
+    assert scene.interval == 0.25 and storyboard.frames_between(scene, 16, 81) == 5
 
 
 @pytest.mark.parametrize("fps, limit", [(16, 1), (20, 81)])
 def test_segments_keep_real_time(scene, fps, limit):
     with pytest.raises(ValueError, match=r"0\.25 s apart"):
-        generation.segment_frames(scene, fps, limit)
+        storyboard.frames_between(scene, fps, limit)
 
 
 @pytest.mark.parametrize("seconds", [(0.0,), (0.0, 1.0, 3.0), (0.0, 0.0)])
 def test_uneven_storyboards_are_refused(tmp_path, seconds):
     with pytest.raises(ValueError, match="evenly spaced"):
-        generation.read_storyboard(board(tmp_path, seconds))
+        storyboard.read_storyboard(board(tmp_path, seconds))
 
 
 def test_missing_and_escaping_stills_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="metadata"):
-        generation.read_storyboard(tmp_path)
+        storyboard.read_storyboard(tmp_path)
     with pytest.raises(ValueError, match=r"nowhere\.jpg"):
-        generation.read_storyboard(board(tmp_path, file_name="nowhere.jpg"))
+        storyboard.read_storyboard(board(tmp_path, file_name="nowhere.jpg"))
     inner = tmp_path / "inner"
     inner.mkdir()
     with pytest.raises(ValueError, match="in the folder"):
-        generation.read_storyboard(board(inner, file_name="../a_0.jpg"))
+        storyboard.read_storyboard(board(inner, file_name="../a_0.jpg"))
 
 
 def test_scenes_are_taken_from_all_worlds_in_turn():
     scenes = [
-        generation.Scene(name, world, "static", "", (), 1.0)
+        storyboard.Scene(name, world, "static", "", (), 1.0)
         for name, world in (("a", "h"), ("b", "h"), ("c", "h"), ("d", "s"))
     ]
-    assert [scene.name for scene in generation.in_turn(scenes, 3)] == ["a", "d", "b"]
-    assert len(generation.in_turn(scenes, 9)) == 4
+    assert [scene.name for scene in storyboard.in_turn(scenes, 3)] == ["a", "d", "b"]
+    assert len(storyboard.in_turn(scenes, 9)) == 4
 
 
 def test_stills_are_cropped_not_squeezed(tmp_path):
     frame = np.zeros((90, 160, 3), np.uint8)
     frame[:, :20] = frame[:, -20:] = 255  # what covering a 3:2 window cuts off is 12.5 on each side
     Image.fromarray(frame).save(tmp_path / "x.png")
-    found = np.asarray(generation.open_still(tmp_path / "x.png", 32, 48))
+    found = np.asarray(storyboard.open_still(tmp_path / "x.png", 32, 48))
     assert found.shape == (32, 48, 3)
     white = (found[16, :, 0] > 127).sum()
     assert white == pytest.approx(2 * (20 - 12.5) * 32 / 90, abs=1)  # squeezing would leave 12
 
 
 def test_generate_is_the_pipelines_own_call(pipe, scene):
-    still = generation.open_still(scene.stills[0], 32, 48)
+    still = storyboard.open_still(scene.stills[0], 32, 48)
     ours = generation.generate(pipe, still, scene.text, SAMPLING, ("x", 1))
     theirs = pipe(
         image=still,
@@ -108,7 +108,7 @@ def test_generate_is_the_pipelines_own_call(pipe, scene):
 
 def test_a_keyframe_is_the_first_frame_of_the_clip_that_it_opens(pipe, scene):
     keyframes = generation.style_keyframes(pipe, scene, SAMPLING, "film, ")
-    still = generation.open_still(scene.stills[2], 32, 48)
+    still = storyboard.open_still(scene.stills[2], 32, 48)
     clip = generation.generate(pipe, still, "film, " + scene.text, SAMPLING, (scene.name, "keyframe"))
     assert np.abs(keyframes[2].astype(int) - clip[0]).max() <= 1
 
@@ -205,7 +205,7 @@ np.save({str(tmp_path / "segment.npy")!r}, clip)
 
 def test_clips_side_by_side_are_those_made_in_turn(pipe, scene):
     def clip(pipe, still):
-        return generation.generate(pipe, generation.open_still(still, 32, 48), "a", SAMPLING, (still.name,))
+        return generation.generate(pipe, storyboard.open_still(still, 32, 48), "a", SAMPLING, (still.name,))
 
     threads, stepped = torch.get_num_threads(), pipe.scheduler.step_index
     torch.set_num_threads(2)

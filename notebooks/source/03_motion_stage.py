@@ -63,15 +63,16 @@ print(f"device: {device}, {torch.get_num_threads()} threads; profile: {params.pr
 
 # %%
 from cinelib import generation, lora, show
+from cinelib.storyboard import frames_between, in_turn, open_still, read_storyboard
 
 pipe = wan.load_pipeline(params.model, flow_shift=params.flow_shift)
 card = lora.load(pipe, stage.upstream("02_style_stage") / "lora", "style")
-board = generation.read_storyboard(params.storyboard)
-scenes = generation.in_turn(board, params.max_scenes)
+board = read_storyboard(params.storyboard)
+scenes = in_turn(board, params.max_scenes)
 trigger_text = f"{params.trigger}, " if params.trigger else ""
-segment_frames = generation.segment_frames(scenes[0], params.fps, params.num_frames)
+segment_frames = frames_between(scenes[0], params.fps, params.num_frames)
 size = (params.height, params.width)
-stills = {scene.name: [generation.open_still(p, *size) for p in scene.stills] for scene in scenes}
+stills = {scene.name: [open_still(p, *size) for p in scene.stills] for scene in scenes}
 print(f"LoRA of rank {card.rank}, {card.steps} steps; a segment has {segment_frames} frames")
 show.contact_sheet(
     [still for scene in scenes for still in stills[scene.name]],

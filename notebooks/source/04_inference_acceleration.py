@@ -78,7 +78,8 @@ import torch
 from IPython.display import display
 
 from cinelib import show, wan
-from cinelib.generation import generator, open_still, read_storyboard
+from cinelib.generation import generator
+from cinelib.storyboard import open_still, read_storyboard
 
 lora = stage.upstream("02_style_stage") / "lora"
 pipe = wan.load_pipeline(params.model, flow_shift=params.flow_shift)
