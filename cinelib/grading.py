@@ -25,10 +25,16 @@ def measure(frame: np.ndarray) -> Grade:
 
 
 def draw(seed: int, *key: int) -> Grade:
-    """A random plain grade, drawn from `seed` and `key`: the spread of ungraded day, dusk and lamp light."""
+    """A random plain grade, drawn from `seed` and `key`.
+
+    Centre and spread are those of neutral shots, daylight to neon, measured on the first frames of 512
+    scenes of the backlot: means L* 38 (10), a* 10 (8), b* 6 (15), spreads 17 (3), 12 (5), 15 (5), standard
+    deviations in brackets. A narrower draw leaves the LoRA helpless before a still that lies outside it; an
+    off-centre one pulls the negative control somewhere.
+    """
     rng = np.random.default_rng([seed, *key])
-    mean = (rng.uniform(20, 52), rng.normal(5, 9), rng.normal(8, 9))
-    std = (rng.uniform(11, 21), *rng.uniform(7, 20, 2))
+    mean = (rng.uniform(21, 57), rng.normal(10, 9), rng.normal(4, 16))
+    std = (rng.uniform(11, 22), rng.uniform(5, 19), rng.uniform(6, 24))
     return Grade(*(tuple(round(float(x), 3) for x in values) for values in (mean, std)))
 
 

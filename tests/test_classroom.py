@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 DATA = Path(__file__).parent.parent / "data"
-SMOKE, NANO, CLIP = DATA / "smoke-wan", DATA / "nano-wan", DATA / "nano-clip"
+SMOKE, NANO, CLIP, VIEWER = (DATA / name for name in ("smoke-wan", "nano-wan", "nano-clip", "nano-viewer"))
 WAN_CLASSES = {  # model_index.json of Wan-AI/Wan2.1-I2V-14B-720P-Diffusers, tokenizer apart
     "vae": ["diffusers", "AutoencoderKLWan"],
     "text_encoder": ["transformers", "UMT5EncoderModel"],
@@ -362,7 +362,7 @@ def test_smoke_recipe_runs_restores_and_exports(tmp_path):
     clips = [again.clips.frames[0], again.clips.frames[1]]
     features = VideoFeatures(str(folders[2]))
     assert features.name == "nano"
-    assert features(clips).shape == (2, SETTINGS.size.video_dim)
+    assert features(clips).shape == (2, SETTINGS.size.video_widths[-1])
     assert np.array_equal(features(clips)[1], features(clips[1:])[0])
     history = json.loads((folders[0] / "training.json").read_text())
     assert history["stages"]["denoiser"]["steps"] == SETTINGS.denoiser.steps
@@ -615,7 +615,7 @@ def test_nano_ends_at_its_last_frame(nano):
 def test_nano_moves_as_the_caption_says(nano):
     from cinelib.classroom.evaluation import motion_table
 
-    table = motion_table(nano, None, 3)
+    table = motion_table(nano, (), 3)
     assert table["camera_control"]["value"] >= 0.7  # 15 clips; chance 0.2; the card states it over 65
     assert table["camera_control_of_real_clips"]["value"] >= 0.9
     assert table["speed_ratio"]["value"] > 0.4
@@ -629,3 +629,87 @@ def test_nano_card_states_what_was_measured():
         assert f"| {name} | {row['value']}" in card
         assert row["n"] >= 13
     assert metrics["camera_control"]["n"] >= 64
+
+
+def test_varied_clips_carry_true_labels():
+    import torch
+
+    from cinelib.backlot import render, sample_scene
+    from cinelib.classroom.camera_motion import camera_move, global_motion
+    from cinelib.classroom.variation import Shown, backwards, mirrored, vary
+    from cinelib.classroom.viewer import pixel_values
+
+    def shown(move, seed):
+        clip = render(sample_scene(seed, camera=move), 17, 64, 112)
+        motion = torch.tensor(global_motion(clip.frames))
+        return Shown(pixel_values(clip.frames[None])[0], {"camera": move, "action": "walks"}, motion)
+
+    def frames(clip):
+        return ((clip.pixels.permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy()
+
+    pan, dolly = shown("pans left", 3), shown("dollies in", 4)
+    for varied, move in ((mirrored(pan), "pans right"), (backwards(pan), "pans right"),
+                         (mirrored(dolly), "dollies in"), (backwards(dolly), "dollies out")):  # fmt: skip
+        assert varied.attributes["camera"] == move == camera_move(frames(varied))
+        measured = torch.tensor(global_motion(frames(varied)))
+        assert torch.allclose(varied.motion, measured, atol=0.03), (
+            "the motion that is asked for is the real one"
+        )
+    assert backwards(pan).attributes["action"] != "walks"
+    assert torch.equal(mirrored(mirrored(pan)).pixels, pan.pixels)
+    kinds = {vary(pan, torch.Generator().manual_seed(k)).attributes["camera"] for k in range(20)}
+    assert kinds == {"pans left", "pans right"}
+
+
+def test_video_features_name_what_is_not_theirs(tmp_path):
+    from transformers import ResNetConfig, ResNetModel
+
+    from cinelib.metrics.video_features import VideoFeatures
+
+    picture_net = ResNetModel(
+        ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic")
+    )
+    picture_net.save_pretrained(tmp_path / "pictures")
+    with pytest.raises(ValueError, match=r"resnet for pictures or words.*data/nano-viewer"):
+        VideoFeatures(str(tmp_path / "pictures"))
+    with pytest.raises(FileNotFoundError, match="data/nano-viewer"):
+        VideoFeatures(str(tmp_path / "nothing"))
+
+
+def test_video_features_take_a_videomae(tmp_path):
+    from transformers import VideoMAEConfig, VideoMAEModel
+
+    from cinelib.metrics.video_features import VideoFeatures
+
+    config = VideoMAEConfig(
+        image_size=32, patch_size=16, num_frames=4, hidden_size=16, num_hidden_layers=1,
+        num_attention_heads=2, intermediate_size=16,
+    )  # fmt: skip
+    VideoMAEModel(config).save_pretrained(tmp_path / "tiny-viewer")
+    features = VideoFeatures(str(tmp_path / "tiny-viewer"))
+    clips = np.random.default_rng(0).integers(0, 256, (2, 9, 32, 48, 3), np.uint8)
+    assert features.name == "tiny"
+    assert features(clips).shape == (2, 16)
+    assert np.array_equal(features(clips)[1], features(clips[1:])[0])
+
+
+def test_shipped_viewer_sees_what_happens_and_forgives_softness():
+    import cv2
+
+    from cinelib.classroom.evaluation import SHAPE, scenes_per_move
+    from cinelib.classroom.likeness import repeated
+    from cinelib.metrics.video_features import VideoFeatures
+
+    clips, asked = scenes_per_move(2)
+    features = VideoFeatures(str(VIEWER))
+    soft = [np.stack([cv2.GaussianBlur(frame, (0, 0), 0.8) for frame in clip]) for clip in clips.frames]
+    still = [repeated(clip[0], SHAPE.num_frames) for clip in clips.frames]
+    real, softened, stopped = (features(list(found)) for found in (clips.frames, soft, still))
+    moving = np.array([move != "static" for move in asked])
+    apart = [np.linalg.norm(found - real, axis=1)[moving] for found in (softened, stopped)]
+    assert (apart[0] < apart[1]).all(), "a clip that stands still is farther than one that is soft"
+
+
+def test_small_nets_stay_small():
+    size = sum(path.stat().st_size for net in (CLIP, VIEWER) for path in net.rglob("*"))
+    assert size <= 20e6

@@ -49,14 +49,14 @@ def job(encoded=((), "null"), folder="checkpoints", **changes):
     return launch.Job(**{**values, **changes})
 
 
-def assert_equal_runs(history, found, one_process):
+def assert_equal_runs(history, found, one_process, atol=1e-5):
     expected, end = one_process
     for curve in ("train", "validation"):
         a, b = ([row["loss"] for row in getattr(h, curve)] for h in (history, expected))
         assert a == pytest.approx(b, abs=1e-6)
     assert found.keys() == end.keys()
     for name in end:
-        torch.testing.assert_close(found[name], end[name], rtol=0, atol=1e-5)
+        torch.testing.assert_close(found[name], end[name], rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,8 @@ def test_deepspeed_zero2_on_two_cpu_processes_equals_one_process(encoded, tmp_pa
     history = fit(transformer, encoded, tmp_path / "one", four)
     given = job(encoded, tmp_path / "zero2", recipe=TWO_CLIPS)
     theirs, found = launch.train(given, 2, "deepspeed_zero2", print)
-    assert_equal_runs(theirs, found, (history, weights(transformer)))
+    # Four clips are added up in another order: rounding, which Adam blows up where a gradient is tiny.
+    assert_equal_runs(theirs, found, (history, weights(transformer)), atol=1e-4)
     assert len(list(given.folder.glob("step-00000006.deepspeed/*optim_states.pt"))) == 2  # a share each
     again, same_weights = launch.train(given, 2, "deepspeed_zero2", print)
     assert again.resumed_at == [6] and same(found, same_weights)

@@ -13,7 +13,7 @@ import tiny_training
 import torch
 from tiny_training import CARD, ENCODING, MODEL, RECIPE, fit, fresh_transformer, quiet, same, weights
 
-from cinelib import cache, examples, flow_matching, grading, lora, training, wan
+from cinelib import cache, examples, flow_matching, grading, lora, storyboard, training, wan
 from cinelib.dataset import VideoFolder
 from cinelib.parameters import ParameterError, StyleStage
 from cinelib.profiles import resolve
@@ -187,6 +187,18 @@ def test_scrambled_examples_differ_in_caption_and_look(dataset, store, encoded):
         assert ours.prompt != theirs.prompt and ours.latents != theirs.latents
         assert ours.conditions[1:] == theirs.conditions[1:]
     assert {e.prompt for e in encoded[0]} == {e.prompt for e in control}
+
+
+def test_drawn_grades_surround_the_neutral_stills():
+    stills = [still for scene in storyboard.read_storyboard("data/storyboard") for still in scene.stills]
+    neutral = np.array(
+        [grading.measure(np.asarray(storyboard.open_still(still, 64, 112))).mean for still in stills]
+    )
+    drawn = np.array([grading.draw(0, k).mean for k in range(500)])
+    error = 2.5 * neutral.std(0) / np.sqrt(len(neutral))
+    assert (np.abs(drawn.mean(0) - neutral.mean(0)) < error).all(), "the control would be pulled somewhere"
+    ratio = drawn.std(0) / neutral.std(0)
+    assert ((ratio > 0.6) & (ratio < 1.7)).all(), "stills outside the draw are left as they are"
 
 
 def test_regrading_gives_the_first_frame_the_grade_and_keeps_the_rest_in_step():

@@ -74,6 +74,7 @@ def export(
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Option(help="checkpoint folder")] = Path("data/nano-wan"),
+    viewer: Annotated[str, typer.Option(help="video feature net, folder or hub id")] = "data/nano-viewer",
     clips: Annotated[
         int, typer.Option(min=1, help="held-out clips for each measurement and camera move")
     ] = 13,
@@ -85,12 +86,14 @@ def evaluate(
 
     from cinelib.classroom import card, checkpoint, evaluation
     from cinelib.metrics.extractors import FrameFeatures
+    from cinelib.metrics.video_features import VideoFeatures
     from cinelib.wan import load_pipeline
 
     sampler = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
     pipe = load_pipeline(model)
     evaluation.samples(pipe, **sampler).savefig(model / "samples.png", dpi=110)
-    table = evaluation.evaluate(pipe, FrameFeatures(), clips, _say, **sampler)
+    extractors = (VideoFeatures(viewer), FrameFeatures())
+    table = evaluation.evaluate(pipe, extractors, clips, _say, **sampler)
     path = model / checkpoint.CARD
     text = card.insert_measured(path.read_text(encoding="utf-8"), card.measured(table, sampler))
     (model / "metrics.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
         CLIPTokenizer,
         CLIPVisionConfig,
         CLIPVisionModel,
+        ResNetModel,
         UMT5EncoderModel,
-        VideoMAEModel,
     )
 
 LATENT_CHANNELS = 16
@@ -42,8 +42,8 @@ class Size:
     image_layers: int
     image_size: int
     image_patch: int
-    video_dim: int
-    video_layers: int
+    video_widths: tuple[int, ...]
+    video_depth: int
 
     @property
     def width(self) -> int:
@@ -65,8 +65,8 @@ NANO = Size(
     image_layers=4,
     image_size=64,
     image_patch=16,
-    video_dim=192,
-    video_layers=4,
+    video_widths=(64, 128, 256, 256),
+    video_depth=2,
 )
 SMOKE = Size(
     vae_base_dim=8,
@@ -82,8 +82,8 @@ SMOKE = Size(
     image_layers=2,
     image_size=32,
     image_patch=16,
-    video_dim=16,
-    video_layers=1,
+    video_widths=(8, 16),
+    video_depth=1,
 )
 SIZES = {"nano": NANO, "smoke": SMOKE}
 
@@ -199,21 +199,22 @@ def image_processor(size: Size) -> "CLIPImageProcessor":
     return CLIPImageProcessor(size=square, crop_size=square, do_center_crop=False, resample=3)
 
 
-def video_features(size: Size, num_frames: int, height: int, width: int) -> "VideoMAEModel":
-    """Clips (B, num_frames, 3, height, width) in [-1, 1] -> hidden states (B, tokens, video_dim)."""
-    from transformers import VideoMAEConfig, VideoMAEModel
+def video_features(size: Size, num_frames: int, height: int, width: int) -> "ResNetModel":
+    """Frames stacked as channels, (B, 3 num_frames, height, width) in [-1, 1] -> pooled features.
 
-    return VideoMAEModel(
-        VideoMAEConfig(
-            image_size=[height, width],
-            patch_size=16,
+    `num_frames` and `image_size` are in its config, for who feeds it.
+    """
+    from transformers import ResNetConfig, ResNetModel
+
+    return ResNetModel(
+        ResNetConfig(
+            num_channels=3 * num_frames,
+            embedding_size=size.video_widths[0],
+            hidden_sizes=list(size.video_widths),
+            depths=[size.video_depth] * len(size.video_widths),
+            layer_type="basic",
             num_frames=num_frames,
-            tubelet_size=2,
-            hidden_size=size.video_dim,
-            num_hidden_layers=size.video_layers,
-            num_attention_heads=4,
-            intermediate_size=3 * size.video_dim,
-            use_mean_pooling=False,  # the last normalisation is part of the network then
+            image_size=[height, width],
         )
     )
 

@@ -40,21 +40,23 @@ grammar means anything to it. Licence: Apache-2.0.
 
 VIEWER = """# nano-viewer
 
-`VideoMAEModel` trained from scratch to name what happens in backlot clips: set, light, subject, action,
-costume colour and camera move. The mean of its last hidden states is the feature of `FD[nano]`, the offline
-stand-in for FVD's I3D. It knows the backlot and nothing else: its distances are not FVD and compare with no
-paper.
+`ResNetModel` on 16 frames stacked as 48 channels, trained from scratch to name what happens in backlot clips:
+set, light, subject, action, costume colour and camera move, and how far the picture moves as a whole. Its
+pooled features are those of `FD[nano]`, the offline stand-in for FVD's I3D. It knows the backlot and nothing
+else: its distances are not FVD and compare with no paper.
 
     from cinelib.metrics.video_features import VideoFeatures
     features = VideoFeatures("data/nano-viewer")(clips)
 
-Data: backlot clips of training seeds {first_seed}..{last_seed}, neutral looks, half of them re-graded.
+Data: backlot clips of training seeds {first_seed}..{last_seed}, neutral looks; half of them re-graded, half
+mirrored, half softened, a third played backwards.
 
 {stages}
 
 Measured on {count} held-out clips, the share named rightly: {accuracy}.
 
-Limits: one size, about one second. Licence: Apache-2.0.
+Limits: one size, about one second. Softened in training, it forgives a soft picture more than I3D does: read
+it beside a metric that does not. Licence: Apache-2.0.
 """
 
 NANO = """# nano-wan

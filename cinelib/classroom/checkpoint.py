@@ -14,7 +14,7 @@ from cinelib.classroom import architecture, text
 
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
-    from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer, VideoMAEModel
+    from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer, ResNetModel
 
 SUMS = "SHA256SUMS"
 CARD = "README.md"
@@ -68,8 +68,8 @@ def save_clip(
     return _replace(folder, write, card)
 
 
-def save_viewer(model: "VideoMAEModel", folder: Path, card: str) -> Path:
-    """Write a video feature net that `VideoMAEModel` loads; replaces `folder` in one step."""
+def save_viewer(model: "ResNetModel", folder: Path, card: str) -> Path:
+    """Write a video feature net that `ResNetModel` loads; replaces `folder` in one step."""
 
     def write(draft: Path) -> None:
         _half("viewer", model).save_pretrained(draft, safe_serialization=True)

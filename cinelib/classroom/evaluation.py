@@ -1,6 +1,6 @@
 """How good a classroom checkpoint is, measured on held-out scenes with fixed seeds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,9 +86,9 @@ def camera_table(clips: scenes.Clips, made: np.ndarray, asked: list[str]) -> Tab
 
 
 def motion_table(
-    pipe: "WanImageToVideoPipeline", extractor: Extractor | None, per_move: int, **sampler: Any
+    pipe: "WanImageToVideoPipeline", extractors: Sequence[Extractor], per_move: int, **sampler: Any
 ) -> Table:
-    """`camera_table` on `per_move` held-out scenes of each of MOVES and, with `extractor`, `likeness`.
+    """`camera_table` on `per_move` held-out scenes of each of MOVES, and `likeness` to each extractor.
 
     The caption asks for the move, the first frame is the scene's. Other captions: the same first frames with
     the caption of a scene that asks for another move.
@@ -97,14 +97,16 @@ def motion_table(
     first = clips.frames[:, 0]
     made = generate(pipe, first, clips.captions, SHAPE.num_frames, **sampler)
     table = camera_table(clips, made, asked)
-    if extractor is not None:
+    if extractors:
         others = clips.captions[per_move:] + clips.captions[:per_move]
         tricks = {
             "first_frame_repeated": [repeated(frame, SHAPE.num_frames) for frame in first],
             "first_frame_zoomed": [zoomed(frame, SHAPE.num_frames) for frame in first],
             "other_captions": generate(pipe, first, others, SHAPE.num_frames, **sampler),
         }
-        table |= likeness(extractor, clips.frames, made, tricks)
+        for extractor in extractors:
+            rows = likeness(extractor, clips.frames, made, tricks)
+            table |= {f"{name}[{extractor.name}]": row for name, row in rows.items()}
     return table
 
 
@@ -123,7 +125,7 @@ def ending_table(pipe: "WanImageToVideoPipeline", count: int, **sampler: Any) ->
 
 def evaluate(
     pipe: "WanImageToVideoPipeline",
-    extractor: Extractor | None = None,
+    extractors: Sequence[Extractor] = (),
     clips: int = 8,
     log: Callable[[str], None] = print,
     **sampler: Any,
@@ -133,7 +135,7 @@ def evaluate(
     table: Table = {}
     for measure in (
         lambda: autoencoder_table(pipe.vae, held_out.frames),
-        lambda: motion_table(pipe, extractor, clips, **sampler),
+        lambda: motion_table(pipe, extractors, clips, **sampler),
         lambda: ending_table(pipe, clips, **sampler),
     ):
         rows = measure()

@@ -34,9 +34,9 @@ NANO = Settings(
     contrast=Plan(steps=500, learning_rate=1e-3, ema=0.99),
     vae=Plan(steps=1, learning_rate=1e-3, ema=0.99),
     denoiser=Plan(
-        steps=13_500, learning_rate=1e-3, ema=0.999, milestones=(500, 1500, 3000, 5000, 8000, 13_500)
+        steps=17_500, learning_rate=1e-3, ema=0.999, milestones=(500, 1500, 3000, 5000, 8000, 13_500, 17_500)
     ),
-    viewer=Plan(steps=1000, learning_rate=5e-4, ema=0.99),
+    viewer=Plan(steps=2000, learning_rate=1e-3, ema=0.99),
 )
 _QUICK = Plan(steps=3, learning_rate=1e-3, warmup=1, bf16=False)
 SMOKE = Settings(

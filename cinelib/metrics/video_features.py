@@ -1,7 +1,8 @@
-"""Any VideoMAE as a feature extractor: the course's own small one, or a published one by hub id."""
+"""Networks that see a clip whole: the course's own small ResNet, or a published VideoMAE by hub id."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -9,31 +10,42 @@ import numpy as np
 from cinelib.metrics.clip import as_clip
 from cinelib.metrics.clip_sim import weights_sha256
 
+if TYPE_CHECKING:
+    import torch
+
 
 class VideoFeatures:
-    """Mean of a VideoMAE's last hidden states, one row a clip.
+    """One row a clip: a VideoMAE's last hidden states, averaged, or the pooled features of stacked frames.
 
     Args:
-        model: folder or hub id. A folder `data/nano-viewer` gives FD[nano].
+        model: folder or hub id of a VideoMAE, or of a ResNet whose channels are the frames of a clip, such
+            as `data/nano-viewer`, which gives FD[nano].
 
     Raises:
-        FileNotFoundError: no VideoMAE there.
+        FileNotFoundError: no such network there.
+        ValueError: a network of another kind.
     """
 
     published = False  # a bare FVD is I3D's alone
 
     def __init__(self, model: str, device: str = "cpu") -> None:
-        from transformers import VideoMAEModel
+        from transformers import AutoModel
 
         try:
-            self.network = VideoMAEModel.from_pretrained(model).eval().to(device)
+            self.network = AutoModel.from_pretrained(model).eval().to(device)
         except OSError as error:
             raise FileNotFoundError(
-                f"no VideoMAE at {model!r}; the course's own is data/nano-viewer, published ones are "
+                f"no video network at {model!r}; the course's own is data/nano-viewer, published ones are "
                 "fetched with: hf download MCG-NJU/videomae-base"
             ) from error
         config = self.network.config
-        self.frames = config.num_frames
+        self.stacked = config.model_type == "resnet"
+        self.frames = getattr(config, "num_frames", 0)
+        if config.model_type not in ("resnet", "videomae") or not self.frames:
+            raise ValueError(
+                f"{model} is a {config.model_type} for pictures or words; known are VideoMAE and a ResNet of "
+                "stacked frames (data/nano-viewer)"
+            )
         self.size = _pair(config.image_size)
         self.device, self.name = device, Path(model).name.removesuffix("-viewer")
         self.weights_sha256 = weights_sha256(model)
@@ -54,8 +66,14 @@ class VideoFeatures:
         frames = np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in clip[at]])
         pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
         with torch.inference_mode():
-            hidden = self.network(pixel_values=pixels.to(self.device)).last_hidden_state
-        return hidden[0].mean(0).double().cpu().numpy()
+            features = self._features(pixels.to(self.device))
+        return features.double().cpu().numpy()
+
+    def _features(self, pixels: "torch.Tensor") -> "torch.Tensor":
+        """Clips (1, T, 3, H, W) -> (d,)."""
+        if self.stacked:
+            return self.network(pixel_values=pixels.flatten(1, 2)).pooler_output.flatten()
+        return self.network(pixel_values=pixels).last_hidden_state[0].mean(0)
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from cinelib.parameters.base import ModelPath, StageParameters
+from cinelib.parameters.base import ModelPath, OptionalModelPath, StageParameters
 
 
 class ClassroomModel(StageParameters):
@@ -13,6 +13,9 @@ class ClassroomModel(StageParameters):
     stage: ClassVar[str] = "09_classroom_model"
 
     checkpoint: ModelPath = "data/nano-wan"
+    viewer: OptionalModelPath = Field(
+        "data/nano-viewer", description="video feature net to compare clips with, empty to leave it out"
+    )
     recipe: Literal["smoke", "nano"] = Field(
         "smoke", description="smoke trains for seconds, nano trains what ships, for hours"
     )

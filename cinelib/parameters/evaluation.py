@@ -26,7 +26,10 @@ class Evaluation(VideoShape):
     clip_model: OptionalModelPath = Field(
         "data/nano-clip", description="CLIPModel folder or hub id, empty to leave CLIP-SIM out"
     )
-    i3d: str = Field("", description="path of the I3D torchscript file for FVD, empty for the stand-in")
+    features: OptionalModelPath = Field(
+        "data/nano-viewer", description="video network for FD[...], empty for ImageNet features of frames"
+    )
+    i3d: str = Field("", description="path of the I3D torchscript file for FVD, empty for FD[...]")
     i3d_sha256: str = Field("", description="SHA-256 of that file")
     alexnet: str = Field("", description="path of AlexNet weights for LPIPS, empty for the stand-in")
     baseline: OptionalModelPath = Field(

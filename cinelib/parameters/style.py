@@ -24,12 +24,12 @@ class StyleStage(VideoShape):
     targets: str = Field(
         "attn2", min_length=1, description="attn2, attn1, attn1+attn2, any of them with +ffn, or a pattern"
     )
-    learning_rate: float = Field(3e-3, gt=0, le=1, description="peak learning rate of AdamW")
+    learning_rate: float = Field(5e-3, gt=0, le=1, description="peak learning rate of AdamW")
     warmup_ratio: float = Field(0.05, ge=0, lt=1, description="share of the steps that warm up")
     weight_decay: float = Field(0.01, ge=0, le=1, description="weight decay of AdamW")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
-    max_train_steps: int = Field(300, ge=1, description="optimiser steps")
-    control_steps: int = Field(300, ge=1, description="optimiser steps of the negative control")
+    max_train_steps: int = Field(200, ge=1, description="optimiser steps")
+    control_steps: int = Field(200, ge=1, description="optimiser steps of the negative control")
     train_batch_size: int = Field(1, ge=1, le=256, description="clips of one forward pass")
     gradient_accumulation_steps: int = Field(2, ge=1, le=1024, description="batches per optimiser step")
     timestep_sampling: Literal["uniform", "logit_normal"] = Field(

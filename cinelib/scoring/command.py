@@ -26,7 +26,9 @@ def score(
     seconds: Annotated[float, typer.Option(help="look at the first seconds of each clip")] = 10.0,
     window: Annotated[float, typer.Option(help="seconds of a clip that a feature vector sees")] = 1.0,
     clip_model: Annotated[str, typer.Option(help="CLIPModel folder or hub id; '' for none")] = "nano",
-    features: Annotated[str, typer.Option(help="VideoMAE folder or hub id for FD[...]")] = "",
+    features: Annotated[
+        str, typer.Option(help="data/nano-viewer, or a VideoMAE by folder or hub id, for FD[...]")
+    ] = "",
     i3d: Annotated[str, typer.Option(help="I3D torchscript file, for FVD")] = "",
     i3d_sha256: Annotated[str, typer.Option(help="SHA-256 of that file")] = "",
     alexnet: Annotated[str, typer.Option(help="AlexNet weights, for LPIPS")] = "",

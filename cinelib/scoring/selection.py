@@ -102,7 +102,7 @@ def measures_for(
 
 
 def features_for(request: Request) -> FeatureMeasure | None:
-    """The extractor asked for: I3D by file and hash, a VideoMAE by folder or hub id, else the stand-in."""
+    """The extractor asked for: I3D by file and hash, a video network by folder or hub id, or frames."""
     if "features" not in request.chosen:
         return None
     extractor: Extractor
