@@ -224,7 +224,7 @@ def _user_errors() -> Iterator[None]:
 
 
 def _console() -> Console:
-    return Console(soft_wrap=False)
+    return Console(soft_wrap=False, markup=False)
 
 
 def _say(console: Console, text: str) -> None:

@@ -85,6 +85,13 @@ def test_every_summary_number_has_n_and_an_interval_and_says_what_is_missing(sco
     assert {"motion", "style", "features"} == set(scored[1]["provenance"])
 
 
+def test_the_printed_table_keeps_the_names_of_the_networks(scored, folder, film):
+    arguments = ["score", str(folder), "--cache", str(scored[2]), "--reference", str(film)]
+    answer = CliRunner().invoke(app, [*arguments, "--clip-model", ""], env={"COLUMNS": "300"})
+    assert answer.exit_code == 1
+    assert "FD[effnet-lite0-frames]" in answer.stdout and "KD[effnet-lite0-frames]" in answer.stdout
+
+
 def test_the_same_folder_gives_the_same_bytes_and_measures_nothing_again(scored, folder, film, monkeypatch):
     def again(*_):
         raise AssertionError("measured again")

@@ -49,7 +49,7 @@ def plan(
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        Console().print(found)
+        Console(markup=False).print(found)
     refused = page.refusals(outlook, gpus)
     for line in refused:
         print(f"error: {line}", file=sys.stderr)

@@ -63,7 +63,7 @@ def score(
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _show(Console(), result)
+        _show(Console(markup=False), result)  # or FD[nano] would lose its name
     for failure in result["failures"]:
         print(f"error: {failure['file']}: {failure['reason']}", file=sys.stderr)
     raise typer.Exit(1 if result["failures"] or _empty(result, chosen) else 0)
