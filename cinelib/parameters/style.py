@@ -52,7 +52,7 @@ class StyleStage(VideoShape):
         "single", description="how processes share the work"
     )
     validation_clips: int = Field(4, ge=1, le=1000, description="clips held out of training")
-    validation_every: int = Field(20, ge=1, description="steps between two held-out losses")
+    validation_every: int = Field(25, ge=1, description="steps between two held-out losses")
     patience: int = Field(
         0, ge=0, description="measurements of a gauge without a new best before stopping, 0 for never"
     )
