@@ -614,11 +614,14 @@ def test_nano_ends_at_its_last_frame(nano):
 @pytest.mark.slow
 def test_nano_moves_as_the_caption_says(nano):
     from cinelib.classroom.evaluation import motion_table
+    from cinelib.metrics.video_features import VideoFeatures
 
-    table = motion_table(nano, (), 3)
+    table = motion_table(nano, (VideoFeatures(str(VIEWER)),), 3)
     assert table["camera_control"]["value"] >= 0.7  # 15 clips; chance 0.2; the card states it over 65
     assert table["camera_control_of_real_clips"]["value"] >= 0.9
     assert table["speed_ratio"]["value"] > 0.4
+    for trick in ("first_frame_repeated", "first_frame_zoomed", "other_captions"):
+        assert table[f"distance_{trick}[nano]"]["gain_interval"][0] > 0, f"no better than {trick}"
 
 
 def test_nano_card_states_what_was_measured():
@@ -629,6 +632,9 @@ def test_nano_card_states_what_was_measured():
         assert f"| {name} | {row['value']}" in card
         assert row["n"] >= 13
     assert metrics["camera_control"]["n"] >= 64
+    for trick in ("first_frame_repeated", "first_frame_zoomed", "other_captions"):
+        low, high = metrics[f"distance_{trick}[nano]"]["gain_interval"]
+        assert 0 < low <= high
 
 
 def test_varied_clips_carry_true_labels():
