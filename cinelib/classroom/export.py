@@ -23,12 +23,12 @@ def export_all(training: Recipe, out: Path, hardware: str, limits: str) -> Itera
     held_out = scenes.render_clips(scenes.evaluation_seeds(HELD_OUT, 600_000), settings.shape)
     parts = (training.clip.eval(), training.clip_tokenizer, pipe.image_processor)
     found = contrast.retrieval(*parts, held_out.frames[:, 0], held_out.captions)
-    text = card.nano_clip(folder, seeds, found, HELD_OUT)
+    text = card.nano_clip(folder, seeds[: settings.net_clips], found, HELD_OUT)
     yield checkpoint.save_clip(*parts, out / "nano-clip", text)
     if (folder / "viewer.pt").exists():
         net = training.trained_viewer()
         shares = viewer.accuracy(net, held_out.frames, held_out.attributes)
-        text = card.nano_viewer(folder, seeds, shares, HELD_OUT)
+        text = card.nano_viewer(folder, seeds[: settings.net_clips], shares, HELD_OUT)
         yield checkpoint.save_viewer(net.backbone, out / "nano-viewer", text)
 
 

@@ -62,6 +62,14 @@ class Recipe:
         """The rendered clips."""
         return scenes.load(self.folder / "scenes", self.seeds, self.settings.shape)
 
+    @property
+    def net_clips(self) -> scenes.Clips:
+        """The first of them, which the image-text model and the video feature net learn from."""
+        count = self.settings.net_clips
+        return scenes.Clips(
+            self.clips.frames[:count], self.clips.captions[:count], self.clips.attributes[:count]
+        )
+
     @cached_property
     def pipe(self) -> "WanImageToVideoPipeline":
         """The checkpoint in the making, with random weights where no stage has run yet."""
@@ -87,7 +95,7 @@ class Recipe:
         shape = self.settings.shape
         even = shape.num_frames // 2 * 2
         backbone = architecture.video_features(self.settings.size, even, shape.height, shape.width)
-        return viewer.viewer(backbone, self.clips.attributes).to(self.device)
+        return viewer.viewer(backbone, self.net_clips.attributes).to(self.device)
 
     def run(self, *stages: str) -> None:
         """Run `stages` (default: all), each from where it stopped."""
@@ -117,15 +125,15 @@ class Recipe:
 
     def contrast(self) -> None:
         """Train CLIP and give its image tower to the checkpoint."""
-        frames, plan, batch = self.clips.frames, self.settings.contrast, self.settings.text_batch
+        clips, plan, batch = self.net_clips, self.settings.contrast, self.settings.text_batch
         spoken = [
             language.Spoken(caption, {name: values[name] for name in language.ATTRIBUTES})
-            for caption, values in zip(self.clips.captions, self.clips.attributes, strict=True)
+            for caption, values in zip(clips.captions, clips.attributes, strict=True)
         ]
         self._follow(
             contrast.train(
-                self.clip, self.clip_tokenizer, self.pipe.image_processor, frames, spoken, self.folder, plan,
-                batch, self.log,
+                self.clip, self.clip_tokenizer, self.pipe.image_processor, clips.frames, spoken, self.folder,
+                plan, batch, self.log,
             )
         )  # fmt: skip
         self._load_average(self.clip, "clip.pt")
@@ -156,9 +164,10 @@ class Recipe:
 
     def view(self) -> None:
         """Train the video feature net."""
-        frames, attributes = self.clips.frames, self.clips.attributes
-        plan, batch = self.settings.viewer, self.settings.batch
-        self._follow(viewer.train(self.feature_net, frames, attributes, self.folder, plan, batch, self.log))
+        clips, plan, batch = self.net_clips, self.settings.viewer, self.settings.batch
+        self._follow(
+            viewer.train(self.feature_net, clips.frames, clips.attributes, self.folder, plan, batch, self.log)
+        )
         self._load_average(self.feature_net, "viewer.pt")
 
     def _normalise_latents(self) -> None:

@@ -13,6 +13,7 @@ class Settings:
     size: architecture.Size
     shape: scenes.Shape
     clips: int
+    net_clips: int  # of these, those that the small nets learn from
     captions: int
     language: Plan
     contrast: Plan
@@ -28,13 +29,17 @@ class Settings:
 NANO = Settings(
     size=architecture.NANO,
     shape=scenes.Shape(17, 64, 112),
-    clips=2048,
+    clips=4096,
+    net_clips=2048,
     captions=6000,
     language=Plan(steps=400, learning_rate=2e-3),
     contrast=Plan(steps=500, learning_rate=1e-3, ema=0.99),
     vae=Plan(steps=1, learning_rate=1e-3, ema=0.99),
     denoiser=Plan(
-        steps=17_500, learning_rate=1e-3, ema=0.999, milestones=(500, 1500, 3000, 5000, 8000, 13_500, 17_500)
+        steps=24_000,
+        learning_rate=1e-3,
+        ema=0.999,
+        milestones=(500, 1500, 3000, 5000, 8000, 13_500, 17_500, 24_000),
     ),
     viewer=Plan(steps=2000, learning_rate=1e-3, ema=0.99),
 )
@@ -43,6 +48,7 @@ SMOKE = Settings(
     size=architecture.SMOKE,
     shape=scenes.Shape(5, 32, 48),
     clips=4,
+    net_clips=4,
     captions=32,
     language=_QUICK,
     contrast=_QUICK,
