@@ -36,10 +36,10 @@ NANO = Settings(
     contrast=Plan(steps=500, learning_rate=1e-3, ema=0.99),
     vae=Plan(steps=1, learning_rate=1e-3, ema=0.99),
     denoiser=Plan(
-        steps=24_000,
+        steps=21_002,
         learning_rate=1e-3,
         ema=0.999,
-        milestones=(500, 1500, 3000, 5000, 8000, 13_500, 17_500, 24_000),
+        milestones=(500, 1500, 3000, 5000, 8000, 13_500, 17_500, 21_002),
     ),
     viewer=Plan(steps=2000, learning_rate=1e-3, ema=0.99),
 )
