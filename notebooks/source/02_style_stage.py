@@ -843,7 +843,7 @@ distances.groupby(["world", "arm"], sort=False).mean().round(1)
 # %% [markdown]
 # The film has no science fiction in it. Whether its look carries over to those rows is the cross-domain question of the source; notebook 06 is to ask it properly, with many scenes and intervals; until then notebook 05 has a first answer.
 #
-# And the control? It took as many steps on the same clips, each in a random grade of its own, and those grades (`grading.draw`) lie around what neutral shots look like. There was no common look to find, so it should come no nearer to the film; where it does in one scene, it should move away in another. What the LoRA has beyond the control is what it learned of the film itself.
+# And the control? It took as many steps on the same clips, each in a random grade of its own, and those grades (`grading.draw`) lie around what neutral shots look like. There was no common look to find, so it should come no nearer to the film. There is one exception to expect: a still far out, such as neon, is pulled towards the middle of all grades, and that is a part of the way to any film. Compare the worlds in the table: in the film's own the control should stay where the base model is. What the LoRA has beyond the control is what it learned of the film itself.
 
 
 # %%
