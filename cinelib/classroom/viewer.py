@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cinelib.classroom import variation
 from cinelib.classroom.camera_motion import global_motion
-from cinelib.classroom.loop import Log, Plan, Training, share
+from cinelib.classroom.loop import Log, Plan, Training, rank, share
 
 if TYPE_CHECKING:
     from transformers import ResNetModel
@@ -69,7 +69,7 @@ def motions(frames: np.ndarray, folder: Path) -> np.ndarray:
     """`global_motion` of every clip (N, T, H, W, 3), float32 (N, 3); measured once and kept in `folder`."""
     path = folder / f"motion-{len(frames)}.npy"
     if not path.exists():
-        draft = path.with_suffix(".partial.npy")
+        draft = path.with_suffix(f".partial{rank()}.npy")  # each process of torchrun measures for itself
         np.save(draft, np.array([global_motion(clip) for clip in frames], np.float32).clip(-1, 1))
         draft.replace(path)
     return np.load(path)
