@@ -311,7 +311,7 @@ def weight_of_first(s, p, count):
 # ### The curves, and what can be seen in them
 #
 # Each stage's training loss over its steps, as it was logged (`clip` is the image-text model, `language` the text encoder, `vae` the autoencoder by phase, `denoiser` the transformer). A falling curve says that the network fits its own clips; whether it learned anything is asked in section 6.
-# The shipped transformer's curve jumps at step 2587: there the autoencoder had been trained further, so the latents changed, 1024 clips were added, and from then on the loss counts channels by what they do to the pixels. It jumps again at step 9355, where the autoencoder had been trained on clips for 4,800 more steps and pans came to be drawn twice as often. The last two phases of the autoencoder weigh the squared error four times as much: their losses are higher than those before, and cannot be compared with them.
+# The shipped transformer's curve jumps at step 2587: there the autoencoder had been trained further, so the latents changed, 1024 clips were added, and from then on the loss counts channels by what they do to the pixels. It jumps again at step 9355, where the autoencoder had been trained on clips for 4,800 more steps and pans came to be drawn twice as often. At step 17,500 2,048 clips were added, and the loss went *up*: the model knew the old ones by heart. That was worth it, because where pans failed on new scenes they had gone where the picture suggested, not where the caption said; 4,000 more steps on the old clips had mended none of them. The last two phases of the autoencoder weigh the squared error four times as much: their losses are higher than those before, and cannot be compared with them.
 
 # %%
 lines = -(-len(history["stages"]) // 5)
