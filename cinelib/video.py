@@ -30,7 +30,9 @@ def write_video(path: str | Path, frames: np.ndarray, fps: float, crf: int = 16)
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuv420p"
-            stream.options = {"crf": str(crf), "preset": "veryfast"}
+            # x264's fast paths depend on where memory lies: without this, equal frames give unequal files
+            independent = {"x264-params": "cpu-independent=1"}
+            stream.options = {"crf": str(crf), "preset": "veryfast", **independent}
             # What the conversion from RGB does, said in the file: untagged 720p is shown as BT.709.
             stream.codec_context.colorspace = Colorspace.ITU601
             stream.codec_context.color_range = ColorRange.MPEG

@@ -2,6 +2,7 @@ import av
 import numpy as np
 import pytest
 
+from cinelib.backlot import render, sample_scene
 from cinelib.video import read_video, write_video
 
 
@@ -44,3 +45,9 @@ def test_bad_input_is_named_and_leaves_nothing(tmp_path, frames, fps, word):
     with pytest.raises(ValueError, match=word):
         write_video(tmp_path / "a.mp4", frames, fps)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_frames_give_the_same_file(tmp_path):
+    frames = render(sample_scene(3, seconds=2.8, camera="pans right"), 45, 64, 112, fps=16.0).frames
+    files = {write_video(tmp_path / "clip.mp4", frames, 16).read_bytes() for _ in range(24)}
+    assert len(files) == 1
