@@ -8,10 +8,11 @@ import pytest
 
 from cinelib.backlot import render, sample_scene
 from cinelib.backlot.camera import CAMERAS
-from cinelib.metrics.camera import camera_homography, camera_part
+from cinelib.metrics.camera import camera_part
 from cinelib.metrics.fields import coherent, length
 from cinelib.metrics.flow import dis, flow_between, planes_of
 from cinelib.metrics.motion import MOVING, STILL, log_speed_distance, motion_retention, motion_score
+from cinelib.metrics.surfaces import surface_motions
 from cinelib.metrics.synthetic import Layer, synthetic_clip
 
 CAMERA = {
@@ -83,15 +84,15 @@ def test_camera_share_agrees_with_the_exact_flow_within_five_points(name):
     assert motion_score(clip, 16).camera_share == pytest.approx(explained / (explained + left), abs=0.05)
 
 
-# What was measured, rounded up: speed, relative, and camera share. A turning camera is right within 2 %. A
-# dolly's near and far move apart, and where a surface is blank the motion of the most takes over. Before a
-# still camera a tenth of a pixel is a third of the truth, and the shadow that moves is no surface's motion.
+# What was measured, rounded up: speed, relative, and camera share. Where a turning camera misses by more
+# than 2 %, a figure's shadow moves over the floor, which is no surface's motion. A dolly's near and far move
+# apart. Before a still camera a tenth of a pixel is a third of the truth.
 BACKLOT = {
     ("historical", "pans right", 2): (0.02, 0.05),
-    ("sci-fi", "pans right", 5): (0.02, 0.05),
-    ("historical", "dollies in", 4): (0.15, 0.13),
-    ("sci-fi", "dollies in", 7): (0.06, 0.10),
-    ("sci-fi", "static", 6): (0.30, 0.05),
+    ("sci-fi", "pans right", 5): (0.035, 0.05),
+    ("historical", "dollies in", 4): (0.10, 0.11),
+    ("sci-fi", "dollies in", 7): (0.01, 0.05),
+    ("sci-fi", "static", 6): (0.15, 0.05),
 }
 
 
@@ -109,16 +110,19 @@ def test_the_backlots_exact_flow_is_met_within_what_is_stated(world, camera, see
 
 @pytest.mark.slow
 def test_the_backlots_exact_flow_over_scenes_that_no_constant_was_chosen_on():
-    errors, ends = {}, []
-    for k, (world, camera) in enumerate(product(("historical", "sci-fi"), CAMERAS)):
-        clip = render(sample_scene(1_700_000 + k, world=world, camera=camera), 3, 256, 448, fps=16)
-        found = np.stack(flow_between(planes_of(clip.frames), [(0, 1), (1, 2)])[0])
-        errors[world, camera] = abs(length(found).mean() / length(clip.flow).mean() - 1)
-        ends.append(length(found - clip.flow).mean())
-    turning = [error for (_, camera), error in errors.items() if camera.startswith(("pans", "tilts"))]
-    assert np.median(turning) < 0.02 and np.mean(turning) < 0.03, errors
-    assert np.median(list(errors.values())) < 0.03, errors
-    assert np.mean(ends) < 0.6  # px; 0.83 for DIS and the camera's motion chosen pixel by pixel
+    found, true, shares = [], [], []
+    for k, (world, camera) in enumerate(product(("historical", "sci-fi"), list(CAMERAS) * 3)):
+        scene = sample_scene(1_700_000 + k, world=world, camera=camera)
+        clip, sparse = render(scene, 9, 256, 448, fps=16), render(scene, 5, 256, 448, fps=8)
+        motion = motion_score(clip.frames, 16)
+        found.append(motion.mean_speed)
+        true.append(8 * length(sparse.flow).mean() / 256)
+        if motion.camera_share is not None:
+            shares.append(abs(motion.camera_share - share([camera_part(flow) for flow in clip.flow])))
+    errors = np.abs(np.divide(found, true) - 1)
+    assert sum(found) == pytest.approx(sum(true), rel=0.02)
+    assert np.median(errors) < 0.025 and np.mean(errors) < 0.075, errors
+    assert np.mean(shares) < 0.03 and np.mean(np.less(shares, 0.05)) > 0.75, shares
 
 
 def share(parts):
@@ -137,11 +141,11 @@ def test_the_camera_settles_flow_that_dis_spreads_over_a_still_wall():
     assert length(settled)[wall].mean() < 0.7 * length(alone)[wall].mean()
 
 
-def test_noise_has_no_camera():
+def test_noise_has_no_surfaces():
     noise = RNG.integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
     planes = planes_of(noise)
     engine = dis()
-    assert camera_homography(engine.calc(planes.normalised[0], planes.normalised[1], None)) is None
+    assert surface_motions(engine.calc(planes.normalised[0], planes.normalised[1], None)) == []
 
 
 def test_amplitude_follows_its_formula():
@@ -233,16 +237,17 @@ def test_damaged_motion_scores_far_below_the_original():
     weights = np.linspace(0, 1, 17)[:, None, None, None]
     dissolve = np.rint(PAN[:1] * (1 - weights) + other * weights).astype(np.uint8)
     order = np.random.default_rng(3).permutation(9)
+    noise = np.random.default_rng(4).integers(0, 256, PAN.shape, dtype=np.uint8)  # the worst of six draws
     shaken = np.stack([np.roll(f, tuple(RNG.integers(-4, 5, 2)), (0, 1)) for f in PAN])
     scores = {
         "dissolve": motion_score(dissolve, 16).score,
         "stutter": motion_score(PAN[np.arange(9) // 2 * 2], 16).score,
-        "noise": motion_score(RNG.integers(0, 256, PAN.shape, dtype=np.uint8), 16).score,
+        "noise": motion_score(noise, 16).score,
         "shuffle": motion_score(PAN[order], 16).score,
         "jitter": motion_score(shaken, 16).score,
     }
     assert plain > 60
-    bounds = {"dissolve": 2, "stutter": 2, "noise": 5, "shuffle": 0.5 * plain, "jitter": 0.5 * plain}
+    bounds = {"dissolve": 2, "stutter": 2, "noise": 10, "shuffle": 0.5 * plain, "jitter": 0.5 * plain}
     assert {name: score for name, score in scores.items() if score > bounds[name]} == {}
 
 
@@ -274,7 +279,7 @@ def test_threads_and_repetition_change_nothing():
 
 def test_golden_values_for_the_pinned_opencv():
     motion = motion_score(ZOOM, 16)
-    golden = (0.5929, 0.9932, 1.0, 0.0689)
+    golden = (0.5929, 0.9930, 1.0, 0.0689)
     found = (motion.amplitude, motion.smoothness, motion.coherence, motion.mean_speed)
     assert found == pytest.approx(golden, abs=2e-4), f"OpenCV {cv2.__version__}"
 

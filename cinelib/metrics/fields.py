@@ -4,6 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 
+_GRID = 8
+
 
 def length(flow: np.ndarray) -> np.ndarray:
     """|F| of flow (..., 2)."""
@@ -28,6 +30,14 @@ def coherent(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, np.
     returning, inside = warp(backward, forward)
     gap = _squared(forward + returning)
     return gap < 0.01 * (_squared(forward) + _squared(returning)) + 0.5, inside
+
+
+def on_grid(flow: np.ndarray, reliable: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Every 8th pixel that is `reliable` (h, w) bool, default all: its place (N, 2) and its flow (N, 2)."""
+    height, width = flow.shape[:2]
+    y, x = np.mgrid[_GRID // 2 : height : _GRID, _GRID // 2 : width : _GRID]
+    kept = np.ones(x.shape, bool) if reliable is None else reliable[y, x]
+    return np.stack([x, y], -1)[kept].astype(np.float32), flow[y, x][kept]
 
 
 def displacement(matrix: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from cinelib.metrics.camera import camera_homography, settled
 from cinelib.metrics.clip import as_clip
 from cinelib.metrics.fields import coherent, warp
+from cinelib.metrics.surfaces import settled, surface_motions
 
 if TYPE_CHECKING:
     import cv2
@@ -84,8 +84,8 @@ def dis() -> "cv2.DISOpticalFlow":
 def flow_between(planes: Planes, pairs: list[tuple[int, int]]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Flow from frame a to b of each pair, and back: two lists of (h, w, 2) float32, pixels (x, y).
 
-    DIS, one step of Lucas and Kanade at full resolution, then the camera's motion wherever that fits as
-    well (`camera.settled`); the camera is found from flow that returns, on texture.
+    DIS, one step of Lucas and Kanade at full resolution, then the motion of a large surface wherever that
+    fits as well (`surfaces.settled`); surfaces are found from flow that returns, on texture.
     """
     even, luma = planes.normalised, planes.luma
 
@@ -95,8 +95,8 @@ def flow_between(planes: Planes, pairs: list[tuple[int, int]]) -> tuple[list[np.
         there = _refined(engine.calc(even[a], even[b], None), even[a], even[b])
         back = _refined(engine.calc(even[b], even[a], None), even[b], even[a])
         returns, inside = coherent(there, back)
-        matrix = camera_homography(there, returns & inside & planes.textured[a])
-        return (there, back) if matrix is None else settled((there, back), matrix, (luma[a], luma[b]))
+        motions = surface_motions(there, returns & inside & planes.textured[a])
+        return settled((there, back), motions, (luma[a], luma[b]))
 
     forward, backward = zip(*in_threads(both, pairs), strict=True)
     return list(forward), list(backward)
