@@ -6,19 +6,27 @@ _RADIUS = 6
 _CONTRAST = 6.0  # grey levels: a weaker edge does not part two surfaces
 
 
-def along_edges(values: np.ndarray, guide: np.ndarray) -> np.ndarray:
-    """Smooth `values` (h, w) float32 within the surfaces of `guide` (h, w) luma, not across their edges.
+class Guide:
+    """Smooths fields within the surfaces of a picture, not across their edges.
 
-    In every window of 13 x 13 the result is linear in the guide, a I + b with
+    In every window of 13 x 13 the result is linear in the picture, a I + b with
     a = cov(I, p) / (var(I) + 6^2); windows that overlap are averaged.
     """
+
+    def __init__(self, luma: np.ndarray) -> None:
+        """Take the picture (h, w) uint8 as the guide of all fields to come."""
+        self.light = luma.astype(np.float32)
+        self.middle = _mean(self.light)
+        self.spread = _mean(self.light * self.light) - self.middle * self.middle + _CONTRAST**2
+
+    def smooth(self, values: np.ndarray) -> np.ndarray:
+        """The field (h, w) float32, averaged along the picture's surfaces."""
+        level = _mean(values)
+        slope = (_mean(values * self.light) - level * self.middle) / self.spread
+        return _mean(slope) * self.light + _mean(level - slope * self.middle)
+
+
+def _mean(field: np.ndarray) -> np.ndarray:
     import cv2
 
-    def mean(field: np.ndarray) -> np.ndarray:
-        return cv2.blur(field, (2 * _RADIUS + 1,) * 2)
-
-    light = guide.astype(np.float32)
-    middle, level = mean(light), mean(values)
-    variance = mean(light * light) - middle * middle
-    slope = (mean(values * light) - level * middle) / (variance + _CONTRAST**2)
-    return mean(slope) * light + mean(level - slope * middle)
+    return cv2.blur(field, (2 * _RADIUS + 1,) * 2)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cinelib.metrics.fields import coherent, displacement, on_grid, warp
-from cinelib.metrics.guided import along_edges
+from cinelib.metrics.guided import Guide
 
 _AGREE = 0.25  # px between a point's flow and its surface's
 _LARGE = 0.08  # of the picture: what moves together and is less is no surface
@@ -39,7 +39,7 @@ def surface_motions(flow: np.ndarray, reliable: np.ndarray | None = None) -> lis
     enough = max(4.0, _LARGE * len(on_grid(flow)[0]))
     cv2.setRNGSeed(0)
     while len(found) < _MOST and len(start) >= enough:
-        matrix, agree = cv2.findHomography(start, end, cv2.RANSAC, _AGREE, maxIters=300)
+        matrix, agree = cv2.findHomography(start, end, cv2.RANSAC, _AGREE, maxIters=150)
         if matrix is None or agree.sum() < enough or np.linalg.det(matrix) < 0.1:
             break
         found.append(matrix)
@@ -85,19 +85,19 @@ def _fitting(own: np.ndarray, ways: Sequence[np.ndarray], frames: Pair) -> np.nd
     import cv2
 
     here, there = frames
+    guide = Guide(here)
     own_gap, inside = _mismatch(here, there, own)
     label = np.full(here.shape, _OWN, np.int8)
     best = np.full(here.shape, np.inf, np.float32)
     for number, way in enumerate(ways):
         gap, stays = _mismatch(here, there, way)
         loss = cv2.subtract(gap, own_gap, dtype=cv2.CV_32F)
-        loss[~(inside & stays)] = 0
-        loss = along_edges(loss, here)
+        loss = guide.smooth(cv2.copyTo(loss, (inside & stays).view(np.uint8)))
         better = (loss <= _TIE) & (loss < best - _TIE)
         if number == 0:
             better |= ~inside
-        label[better] = number
-        best = np.where(better, loss, best)
+        np.copyto(label, number, where=better)
+        np.copyto(best, loss, where=better)
     return label
 
 
@@ -111,20 +111,25 @@ def _mismatch(here: np.ndarray, there: np.ndarray, flow: np.ndarray) -> Pair:
 
 def _ask_around(label: np.ndarray, returns: np.ndarray, count: int) -> None:
     """Give pixels that do not return the commonest surface among the neighbours that do."""
-    import cv2
-
-    votes = [((label == k) & returns).astype(np.float32) for k in range(count)]
-    shares = np.stack([cv2.blur(vote, (_AROUND, _AROUND)) for vote in votes])
-    lost = ~returns & (shares.max(axis=0) > _NEAR)
-    label[lost] = shares.argmax(axis=0)[lost]
+    found, share = _commonest([(label == k) & returns for k in range(count)], _AROUND)
+    np.copyto(label, found, where=~returns & (share > 255 * _NEAR))
 
 
 def _majority(label: np.ndarray, count: int) -> np.ndarray:
+    found, _ = _commonest([label == k for k in range(_OWN, count)], _PATCH)
+    return found + np.int8(_OWN)
+
+
+def _commonest(masks: Sequence[np.ndarray], size: int) -> Pair:
+    """Which mask holds most of the `size` x `size` pixels around, (h, w) int8, and 255 times its share."""
     import cv2
 
-    votes = [(label == k).astype(np.float32) for k in range(_OWN, count)]
-    shares = np.stack([cv2.blur(vote, (_PATCH, _PATCH)) for vote in votes])
-    return shares.argmax(axis=0) + _OWN
+    best, *others = (cv2.blur(mask.view(np.uint8) * np.uint8(255), (size, size)) for mask in masks)
+    found = np.zeros(best.shape, np.int8)
+    for number, share in enumerate(others, 1):
+        found[share > best] = number
+        best = cv2.max(best, share)
+    return found, best
 
 
 def _joined(label: np.ndarray, ways: Sequence[np.ndarray], own: np.ndarray) -> np.ndarray:

@@ -794,7 +794,7 @@ show.compare_slider(by_strength, [f"{value:g}" for value in strengths], descript
 # No clip shows all colours of a film, so nobody can ask for a distance of 0. We print two yardsticks: one half of the film's clips against the other half, and, the fair one for a single sample, *one clip* of the film against the film.
 
 # %%
-from cinelib.backlot import DAILIES_SEEDS, Scene, film_scene, render
+from cinelib.backlot import DAILIES_SEEDS, FILM_LOOK, TRIGGER, Scene, apply_look, film_scene, render
 from cinelib.backlot.storyboard import scenes as drawn_scenes
 from cinelib.metrics.style import grade_distance, lighting_distance, look, palette_distance
 
@@ -838,12 +838,40 @@ light_floor = float(np.mean([lighting_distance(clip, reference).luma for clip in
 print(f"half a film against the other: grade {grade_distance(*halves):.1f}, ", end="")
 print(f"lighting {lighting_distance(*halves).luma:.1f}")
 print(f"one clip of the film against the film: grade {floor:.1f}, lighting {light_floor:.1f}")
-distances.groupby(["world", "arm"], sort=False).mean().round(1)
+by_world = distances.groupby(["world", "arm"], sort=False).mean()
+by_world.round(1)
 
 # %% [markdown]
-# The film has no science fiction in it. Whether its look carries over to those rows is the cross-domain question of the source; notebook 06 is to ask it properly, with many scenes and intervals; until then notebook 05 has a first answer.
+# The film has no science fiction in it: its own world is the historical one. Whether the look carries over to the other rows is the cross-domain question of the source; notebook 06 is to ask it properly, with many scenes and intervals; until then notebook 05 has a first answer.
 #
-# And the control? It took as many steps on the same clips, each in a random grade of its own, and those grades (`grading.draw`) lie around what neutral shots look like. There was no common look to find, so it should come no nearer to the film. There is one exception to expect: a still far out, such as neon, is pulled towards the middle of all grades, and that is a part of the way to any film. Compare the worlds in the table: in the film's own the control should stay where the base model is. What the LoRA has beyond the control is what it learned of the film itself.
+# And the control? It took as many steps on the same clips, each in a random grade of its own, and those grades (`grading.draw`) lie around what neutral shots look like. There was no common look to find, so in the film's own world it should come no nearer to the film. In the other world expect it to: a still far out, such as neon, is pulled towards the middle of all grades, and that is a part of the way to any film. What the LoRA has beyond the control is what it learned of the film itself.
+#
+# ## 12. What would a colourist have done?
+#
+# With a real film nobody knows the right answer. Here we do: the film was drawn, and its grade is a function, `backlot.apply_look`. We put it on the base model's own clips, with no training at all, and measure twice: how near is each arm *to the film*, and how near *to the same clip in the film's grade*?
+
+# %%
+graded = {}
+if params.trigger == TRIGGER and all(scene.name in drawn_scenes() for scene in scenes):
+    graded["film's own grade"] = [apply_look(clip, FILM_LOOK) for clip in samples["base"]]
+rows = [
+    {
+        "world": scene.world,
+        "arm": arm,
+        "to the film": grade_distance(clip, reference),
+        "to the same clip so graded": grade_distance(clip, aim),
+    }
+    for answer in graded.values()
+    for arm, found in {**samples, **graded}.items()
+    for clip, scene, aim in zip(found, scenes, answer, strict=True)
+]
+answers = pd.DataFrame(rows, columns=["world", "arm", "to the film", "to the same clip so graded"])
+answers.groupby(["world", "arm"], sort=False).mean().round(1)
+
+# %% [markdown]
+# Read the two columns together. The grade alone goes only a small part of the way to the film: the rest of the distance is light and costume. This film was shot at dusk and by candle, and most of these stills are in daylight or neon. Where the LoRA comes nearer to the film than the film's own grade does, it has learned more than a grade: it darkens a day towards the film's dusk. And where the second column is no smaller than the base model's, it did *not* learn the colourist's mapping.
+#
+# It could not have. In training each first frame got a random lightness and tint, so the model never saw which light belongs to which graded picture; all it could learn is where the film's colours lie. If you own the ungraded camera files of your film, give those as first frames: then the difference between the two pictures *is* the grade. And if you want a grade and nothing else, you want a LUT, not a LoRA.
 
 
 # %%
@@ -851,7 +879,7 @@ distances.groupby(["world", "arm"], sort=False).mean().round(1)
 def draw_strips(part) -> None:
     """A column a scene, a row an arm: the last frame at fixed noise."""
     columns = range(min(4, len(scenes)))
-    rows = {"neutral still": [np.asarray(still)[None] for still in stills], **samples}
+    rows = {"neutral still": [np.asarray(still)[None] for still in stills], **samples, **graded}
     axes = part.subplots(len(rows), len(columns), squeeze=False)
     for row, (label, found) in enumerate(rows.items()):
         for column in columns:
@@ -871,8 +899,12 @@ def draw_numbers(part) -> None:
         left.plot(sigmas, [row[f"{s:g}"] for s in sigmas], "o-", color=show.color(arm), label=arm)
     left.set(xlabel="noise level", ylabel="held-out loss", title="Loss at fixed timesteps")
     left.legend()
-    right.bar(list(mean.index), mean["grade"], color=[show.color(arm) for arm in mean.index])
+    worlds = list(dict.fromkeys(distances["world"]))
+    for place, arm in enumerate(samples):
+        heights = [by_world.loc[(world, arm), "grade"] for world in worlds]
+        right.bar(np.arange(len(worlds)) + 0.27 * (place - 1), heights, 0.25, color=show.color(arm))
     right.axhline(floor, ls=":", color=show.color("real"))
+    right.set_xticks(range(len(worlds)), worlds)
     right.set(ylabel="CIELAB units", title="Grade distance to the film (dotted: one clip of it)")
 
 
@@ -880,8 +912,8 @@ def draw_numbers(part) -> None:
 from matplotlib.figure import Figure
 
 with show.styled():
-    signature = Figure(figsize=(10, 7.4), layout="constrained")
-    above, below = signature.subfigures(2, 1, height_ratios=[4.6, 2.8])
+    signature = Figure(figsize=(10, 8.2), layout="constrained")
+    above, below = signature.subfigures(2, 1, height_ratios=[5.4, 2.8])
     draw_strips(above)
     draw_numbers(below)
 stage.save_figure(signature, "signature")
@@ -894,11 +926,19 @@ to_film = {
     for measure, by_arm in mean.items()
     for arm, value in by_arm.items()
 }
+counts = distances.groupby(["world", "arm"]).count()
+to_film |= {
+    f"{measure}_distance_{arm}[{world}]": {"value": value, "n": int(counts.loc[(world, arm), measure])}
+    for (world, arm), row in by_world.iterrows()
+    for measure, value in row.dropna().items()
+}
+aims = answers[answers["arm"].isin(samples)].groupby("arm")["to the same clip so graded"].mean()
+to_film |= {f"own_grade_distance_{arm}": {"value": aim, "n": len(scenes)} for arm, aim in aims.items()}
 last_samples = {name: history.samples[-1][name] for name in ("distance", "movement") if history.samples}
 measured = {
     "held-out loss before": history.validation[0]["loss"],
     "held-out loss after": history.validation[-1]["loss"],
-    **{name.replace("_", " "): row["value"] for name, row in to_film.items()},
+    **{name.replace("_", " "): row["value"] for name, row in to_film.items() if "[" not in name},
 }
 lora_export.write_card(stage.folder / "lora", f"The look of {params.trigger or 'a film'}", measured)
 stage.save_metrics(
