@@ -149,7 +149,8 @@ def decode_video(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
     """
     latents = latents.to(get_module_execution_device(vae), vae.dtype)
     mean, inverse_std = _latent_stats(vae, latents)
-    alone = len(latents) == 1 and cores.is_small(latents.device, latents[0, 0, 0].numel() * 8**2)
+    pixels = latents[0, 0, 0].numel() * vae.config.scale_factor_spatial**2
+    alone = len(latents) == 1 and cores.is_small(latents.device, pixels)
     batch = latents.repeat(2, 1, 1, 1, 1) if alone else latents
     return vae.decode(batch / inverse_std + mean, return_dict=False)[0][: len(latents)].float()
 

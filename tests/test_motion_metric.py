@@ -141,6 +141,15 @@ def test_the_camera_settles_flow_that_dis_spreads_over_a_still_wall():
     assert length(settled)[wall].mean() < 0.7 * length(alone)[wall].mean()
 
 
+def test_every_large_surface_has_its_own_motion_the_largest_first():
+    _, exact = synthetic_clip(SCENES["parallax"], num_frames=2)
+    shifts = [matrix[0, 2] / matrix[2, 2] for matrix in surface_motions(exact[0])]
+    areas = {dx: (np.abs(exact[0][..., 0] - dx) < 0.01).mean() for dx in (0.5, 1.5, 3.0)}
+    expected = sorted((dx for dx, area in areas.items() if area > 0.09), key=areas.get, reverse=True)
+    assert shifts == pytest.approx(expected, abs=0.02)
+    assert len(shifts) >= 2
+
+
 def test_noise_has_no_surfaces():
     noise = RNG.integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
     planes = planes_of(noise)
