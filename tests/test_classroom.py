@@ -415,6 +415,14 @@ def test_interrupted_rendering_continues(tmp_path, monkeypatch):
 # words
 
 
+def test_clips_tokenizer_is_the_same_every_time_it_is_made():
+    from cinelib.classroom import language, scenes, text
+
+    captions = [spoken.text for spoken in language.drawn_captions(scenes.training_seeds(300))]
+    first, *others = (text.clip_tokenizer(captions, 1024).get_vocab() for _ in range(8))
+    assert all(other == first for other in others)
+
+
 @pytest.mark.parametrize(
     "text", ["a knight in a crimson cloak", "emberfall film, the queen’s 3 dragons", "żółw 城堡 🐉"]
 )

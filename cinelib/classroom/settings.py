@@ -29,17 +29,17 @@ class Settings:
 NANO = Settings(
     size=architecture.NANO,
     shape=scenes.Shape(17, 64, 112),
-    clips=4096,
+    clips=6144,
     net_clips=2048,
     captions=6000,
     language=Plan(steps=400, learning_rate=2e-3),
     contrast=Plan(steps=500, learning_rate=1e-3, ema=0.99),
     vae=Plan(steps=1, learning_rate=1e-3, ema=0.99),
     denoiser=Plan(
-        steps=21_002,
+        steps=29_000,
         learning_rate=1e-3,
         ema=0.999,
-        milestones=(500, 1500, 3000, 5000, 8000, 13_500, 17_500, 21_002),
+        milestones=(500, 1500, 3000, 5000, 8000, 13_500, 17_500, 21_002, 29_000),
     ),
     viewer=Plan(steps=2000, learning_rate=1e-3, ema=0.99),
 )

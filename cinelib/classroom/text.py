@@ -78,9 +78,10 @@ def clip_tokenizer(captions: Iterable[str], vocabulary: int) -> "CLIPTokenizer":
     special = ["<|startoftext|>", "<|endoftext|>"]
     both_forms = [*alphabet, *(f"{letter}</w>" for letter in alphabet)]
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary - 256,  # the end-of-word form of each byte is added below
-        special_tokens=special,
-        initial_alphabet=alphabet,
+        vocab_size=vocabulary,
+        # Named beforehand, or a word's last letters get numbers in the order of a hash map, which is another
+        # one each time; of two pairs that are equally common the lower numbers are merged first.
+        special_tokens=[*special, *both_forms],
         end_of_word_suffix="</w>",
         show_progress=False,
     )
