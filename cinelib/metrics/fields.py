@@ -48,7 +48,8 @@ def displacement(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _squared(flow: np.ndarray) -> np.ndarray:
-    return flow[..., 0] ** 2 + flow[..., 1] ** 2
+    x, y = flow[..., 0], flow[..., 1]
+    return x * x + y * y
 
 
 @lru_cache(maxsize=4)

@@ -117,7 +117,8 @@ def _refined(flow: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarra
     pairs = ((slope_x, slope_x), (slope_x, slope_y), (slope_y, slope_y), (slope_x, gap), (slope_y, gap))
     xx, xy, yy, x, y = (cv2.blur(a * b, _STEP_WINDOW) for a, b in pairs)
     xx, yy = xx + _DAMPING, yy + _DAMPING
-    step = np.stack([yy * x - xy * y, xx * y - xy * x], -1) / (xx * yy - xy * xy)[..., None]
+    scale = 1 / (xx * yy - xy * xy)
+    step = cv2.merge([(yy * x - xy * y) * scale, (xx * y - xy * x) * scale])
     return flow + np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
 
 
