@@ -332,10 +332,15 @@ figure
 # in the real clip rises in any row above it.
 
 # %%
-from IPython.display import Image
+from io import BytesIO
 
-progress = Path(params.checkpoint) / "progress.png"
-Image(filename=str(progress)) if progress.exists() else print("no milestones were kept")
+from IPython.display import Image
+from PIL import Image as Picture
+
+progress, jpeg = Path(params.checkpoint) / "progress.png", BytesIO()  # a saved notebook stays small
+if progress.exists():
+    Picture.open(progress).convert("RGB").save(jpeg, "JPEG", quality=88)
+Image(jpeg.getvalue(), format="jpeg") if progress.exists() else print("no milestones were kept")
 
 # %% [markdown]
 # ## 6. Does it do what the caption says?
