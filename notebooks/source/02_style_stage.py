@@ -844,7 +844,7 @@ by_world.round(1)
 # %% [markdown]
 # The film has no science fiction in it: its own world is the historical one. Whether the look carries over to the other rows is the cross-domain question of the source; notebook 06 is to ask it properly, with many scenes and intervals; until then notebook 05 has a first answer.
 #
-# And the control? It took as many steps on the same clips, each in a random grade of its own, and those grades (`grading.draw`) lie around what neutral shots look like. There was no common look to find, so in the film's own world it should come no nearer to the film. In the other world expect it to: a still far out, such as neon, is pulled towards the middle of all grades, and that is a part of the way to any film. What the LoRA has beyond the control is what it learned of the film itself.
+# And the control? It took as many steps on the same clips, each in a random grade of its own, and those grades (`grading.draw`) lie around what neutral shots look like. There was no common look to find, so nothing pulls it to *this* film. But it does not stay where the base model is either: a bright day or neon is pulled towards the middle of all grades, and that is a part of the way to any film. In the reference run that was worth 5 units in the film's own world and 16 in the other, where the LoRA went 12 and 26. Only what the LoRA has beyond the control is what it learned of the film; and two scenes a world are too few to be sure: notebook 05 asks the same of eight, with an interval.
 #
 # ## 12. What would a colourist have done?
 #
@@ -987,7 +987,7 @@ stage.save_metrics(
 #
 # ---
 #
-# That *any* training of this length moves the colours closer to the film: for instance by making pictures darker, or by wearing out the model's habit to copy the first frame.
+# That *any* training of this length moves the colours as near to the film: for instance by making pictures darker, or by wearing out the model's habit to copy the first frame. It does not stay at the base model's distance; the LoRA has to beat it, not only the base.
 
 # %% [markdown] tags=["quiz"]
 # **5.** Could a LoRA in `attn2` learn a film's nervous hand-held camera?
