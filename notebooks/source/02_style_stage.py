@@ -844,7 +844,7 @@ by_world.round(1)
 # %% [markdown]
 # The film has no science fiction in it: its own world is the historical one. Whether the look carries over to the other rows is the cross-domain question of the source; notebook 06 is to ask it properly, with many scenes and intervals; until then notebook 05 has a first answer.
 #
-# And the control? It took as many steps on the same clips, each in a random grade of its own, and those grades (`grading.draw`) lie around what neutral shots look like. There was no common look to find, so nothing pulls it to *this* film. But it does not stay where the base model is either: a bright day or neon is pulled towards the middle of all grades, and that is a part of the way to any film. In the reference run that was worth 5 units in the film's own world and 16 in the other, where the LoRA went 12 and 26. Only what the LoRA has beyond the control is what it learned of the film; and two scenes a world are too few to be sure: notebook 05 asks the same of eight, with an interval.
+# And the control? It took as many steps on the same clips, each in a random grade of its own, and those grades (`grading.draw`) lie around what neutral shots look like. There was no common look to find, so nothing pulls it to *this* film. But it does not stay where the base model is either: a bright day or neon is pulled towards the middle of all grades, and that is a part of the way to any film. Take the control's fall from the LoRA's in each world: only what is left was learned from the film. And two scenes a world are too few to be sure; notebook 05 asks the same of eight, with an interval.
 #
 # ## 12. What would a colourist have done?
 #
@@ -871,7 +871,7 @@ answers.groupby(["world", "arm"], sort=False).mean().round(1)
 # %% [markdown]
 # Read the two columns together. The grade alone goes only a small part of the way to the film: the rest of the distance is light and costume. This film was shot at dusk and by candle, and most of these stills are in daylight or neon. Where the LoRA comes nearer to the film than the film's own grade does, it has learned more than a grade: it darkens a day towards the film's dusk. And where the second column is no smaller than the base model's, it did *not* learn the colourist's mapping.
 #
-# It could not have. In training each first frame got a random lightness and tint, so the model never saw which light belongs to which graded picture; all it could learn is where the film's colours lie. If you own the ungraded camera files of your film, give those as first frames: then the difference between the two pictures *is* the grade. And if you want a grade and nothing else, you want a LUT, not a LoRA.
+# It could not have. In training each first frame got a random lightness and tint, so the model never saw which light belongs to which graded picture; all it could learn is where the film's colours lie. With the ungraded camera files as first frames it could: there the difference between the two pictures *is* the grade. Stage 02 has no parameter for that yet. And if you want a grade and nothing else, you want a LUT, not a LoRA.
 
 
 # %%
