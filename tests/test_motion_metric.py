@@ -90,9 +90,9 @@ def test_camera_share_agrees_with_the_exact_flow_within_five_points(name):
 BACKLOT = {
     ("historical", "pans right", 2): (0.02, 0.05),
     ("sci-fi", "pans right", 5): (0.04, 0.05),
-    ("historical", "dollies in", 4): (0.10, 0.11),
-    ("sci-fi", "dollies in", 7): (0.02, 0.05),
-    ("sci-fi", "static", 6): (0.15, 0.05),
+    ("historical", "dollies in", 4): (0.11, 0.11),
+    ("sci-fi", "dollies in", 7): (0.06, 0.05),
+    ("sci-fi", "static", 6): (0.16, 0.05),
 }
 
 
@@ -195,17 +195,17 @@ def test_what_does_not_move_changes_nothing_for_longer_clips(layer, change):
     )
 
 
-# 16 Hz falls between the frames of 24 fps, so its steps are 1 and 2 frames long; flow noise counts double in
-# the short ones. At 25 and 30 fps 8 Hz falls between frames as well.
+# 16 Hz falls between the frames of 24 fps, so its steps are 2 frames long, 12 Hz; what is left is that DIS
+# is exact for the whole pixels of the 16 fps clip and not for those in between.
 @pytest.mark.parametrize(
     ("fps", "speed_tolerance", "score_tolerance"),
     [
         (32, 0.005, 0.005),
-        (24, 0.005, 0.025),
-        (25, 0.01, 0.03),
+        (24, 0.005, 0.015),
+        (25, 0.005, 0.02),
         pytest.param(30, 0.01, 0.01, marks=pytest.mark.slow),
         pytest.param(48, 0.005, 0.005, marks=pytest.mark.slow),
-        pytest.param(60000 / 1001, 0.01, 0.03, marks=pytest.mark.slow),
+        pytest.param(60000 / 1001, 0.01, 0.02, marks=pytest.mark.slow),
     ],
 )
 def test_frame_rate_changes_little(fps, speed_tolerance, score_tolerance):
@@ -288,7 +288,7 @@ def test_threads_and_repetition_change_nothing():
 
 def test_golden_values_for_the_pinned_opencv():
     motion = motion_score(ZOOM, 16)
-    golden = (0.5929, 0.9930, 1.0, 0.0689)
+    golden = (0.5921, 0.9930, 1.0, 0.0688)
     found = (motion.amplitude, motion.smoothness, motion.coherence, motion.mean_speed)
     assert found == pytest.approx(golden, abs=2e-4), f"OpenCV {cv2.__version__}"
 

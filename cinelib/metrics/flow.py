@@ -69,15 +69,17 @@ def planes_of(frames: np.ndarray) -> Planes:
 
 
 def dis() -> "cv2.DISOpticalFlow":
-    """OpenCV's DIS as used here: the medium preset with patches 4 px apart (not 3) and 12 descents (not 25).
+    """OpenCV's DIS as used here: the medium preset with cheaper numbers.
 
-    On the backlot that is a little nearer to the exact flow than the preset, and takes a quarter less time.
+    Patches 4 px apart (not 3), 12 descents (not 25), 2 rounds of variational refinement (not 5): on the
+    backlot as near to the exact flow as the preset, in two thirds of its time.
     """
     import cv2
 
     engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     engine.setPatchStride(4)
     engine.setGradientDescentIterations(12)
+    engine.setVariationalRefinementIterations(2)
     return engine
 
 

@@ -52,8 +52,9 @@ def motion_score(frames: np.ndarray, fps: float | None, seconds: Sequence[float]
 
     Returns:
         D = mean_t clip((s_t - t0) / (t1 - t0), 0, 1) of the speed s_t of the fastest 5 % at 8 Hz;
-        S = 1 - sum|W(F') - F| / (sum(|F| + |W(F')|) + .05 N) and C at 16 Hz (at the clip's own rate when
-        that is lower); `camera_share` is None for a clip without motion.
+        S = 1 - sum|W(F') - F| / (sum(|F| + |W(F')|) + .05 N) and C at 16 Hz; `camera_share` is None for a
+        clip without motion. Where the frame rate is no multiple of 8 or 16 Hz, steps are the nearest whole
+        number of frames, and speeds and accelerations are scaled to the nominal one.
 
     Raises:
         ValueError: fps missing or under 8, times not increasing, or a clip shorter than 1/4 s.
@@ -121,11 +122,13 @@ def _times(count: int, fps: float | None, seconds: Sequence[float] | None) -> np
 
 
 def _sampled(times: np.ndarray, rate: float) -> np.ndarray:
-    """The frames nearest to the ticks of a clock of `rate` Hz, centred in the clip."""
-    # Centred, so that a reversed clip is sampled at the same instants.
-    ticks = int(np.floor((times[-1] - times[0]) * rate + 1e-6))
-    start = times[0] + (times[-1] - times[0] - ticks / rate) / 2
-    clock = start + np.arange(ticks + 1) / rate
+    """Frames about 1 / `rate` seconds apart: those nearest to the ticks of a clock, centred in the clip."""
+    # A whole number of frames a tick: in steps of 1 and 2 frames in turn, the errors of flow, which grow
+    # slower than the step, would pass for acceleration. Centred: a reversed clip has the same instants.
+    frame, length = float(np.median(np.diff(times))), times[-1] - times[0]
+    tick = max(1, int(1 / (rate * frame) + 0.5 + 1e-6)) * frame
+    ticks = int(np.floor(length / tick + 1e-6))
+    clock = times[0] + (length - ticks * tick) / 2 + np.arange(ticks + 1) * tick
     return np.unique(np.abs(times[None] - clock[:, None]).argmin(axis=1))
 
 
@@ -138,12 +141,13 @@ def _speeds(flows: Sequence[np.ndarray]) -> tuple[float, float]:
 
 
 def _smoothness(flows: Sequence[np.ndarray], steps: Sequence[float]) -> float:
-    """One minus the relative acceleration along paths; `steps` scales each flow to 1/16 s."""
+    """One minus the relative acceleration along paths; `steps` are the flows' times in units of 1/16 s."""
 
     def terms(at: int) -> tuple[float, float]:
         arriving, inside = warp(flows[at + 1], flows[at])
         velocity, arriving = flows[at] / steps[at], arriving / steps[at + 1]
         change = float(length(arriving - velocity)[inside].sum(dtype=np.float64))
+        change /= (steps[at] + steps[at + 1]) / 2
         moved = float((length(velocity) + length(arriving))[inside].sum(dtype=np.float64))
         return change, moved + 0.05 * float(inside.sum())
 
