@@ -35,6 +35,14 @@ Parameter = Annotated[
 ]
 
 
+@app.callback()
+def _wait_asleep() -> None:
+    # OpenMP's threads wait for each other by spinning: beside any other busy program one of them holds the
+    # core that the other needs, and a training step of 0.1 s takes many seconds. It reads this once, when
+    # torch is loaded, here and in every process that is started from here.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 @app.command()
 def run(
     context: typer.Context,
