@@ -3,7 +3,9 @@
 Which pipeline a checkpoint needs is read from its own files; names and sizes are in `cinelib.catalogue`.
 """
 
+import functools
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import (
+    DiffusionPipeline,
+    TextToVideoSDPipeline,
+    UNet3DConditionModel,
+    UniPCMultistepScheduler,
+    WanPipeline,
+)
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from huggingface_hub import HfApi, snapshot_download
 from PIL import Image
 
 from cinelib import generation, wan, wan_layout
@@ -18,6 +29,46 @@ from cinelib import generation, wan, wan_layout
 MODELSCOPE = "ali-vilab/text-to-video-ms-1.7b"
 # The release is a bare state dict; this conversion holds the denoiser alone, in diffusers' layout.
 _CONVERSIONS = {"VideoCrafter/VideoCrafter2": "adamdad/videocrafterv2_diffusers"}
+_KNOWN = (
+    "ModelScope (TextToVideoSDPipeline), VideoCrafter2 (a UNet3D with fps_embedding, no pipeline around it), "
+    "Wan (WanPipeline, WanImageToVideoPipeline)"
+)
+_FRAME_RATE = 24.0  # what the programs published with VideoCrafter2's conversion tell it
+_REACH_SECONDS = 10
+
+
+class BaselineError(RuntimeError):
+    """A baseline cannot be loaded: the message says why, and for missing weights the command that helps."""
+
+
+class FrameRateUNet(UNet3DConditionModel):
+    """VideoCrafter2's denoiser: diffusers' UNet3D that is also told the clip's frames per second.
+
+    The rate is embedded as the timestep is, by weights of its own (`fps_embedding`), and added to it. This
+    is the class that the conversion calls `UNet3DVideoCrafterConditionModel`. Sampling follows the
+    companion's noise schedule, as in the programs published with the conversion; the release's own sampler
+    also shrinks the latents at high noise (`use_scale`), which neither they nor we do.
+    """
+
+    fps: float = _FRAME_RATE
+
+    @functools.wraps(UNet3DConditionModel.__init__)  # diffusers passes only what the signature names
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        width = self.config.block_out_channels[0]
+        self.fps_proj = Timesteps(width, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.fps_embedding = TimestepEmbedding(width, 4 * width, act_fn=self.config.act_fn)
+        self.time_embedding.register_forward_hook(self._with_rate)
+
+    @classmethod
+    def extract_init_dict(cls, config_dict: dict[str, Any], **named: Any) -> Any:
+        """As diffusers' own, which warns of `fps_cond`: that is what this class is, not a setting of it."""
+        settings = {name: value for name, value in config_dict.items() if name != "fps_cond"}
+        return super().extract_init_dict(settings, **named)
+
+    def _with_rate(self, _module: Any, _inputs: Any, embedding: torch.Tensor) -> torch.Tensor:
+        rate = self.fps_proj(torch.tensor([self.fps], device=embedding.device))
+        return embedding + self.fps_embedding(rate.to(embedding.dtype))
 
 
 @dataclass(frozen=True)
@@ -66,34 +117,67 @@ def load(
     dtype: torch.dtype | None = None,
     device: str | torch.device | None = None,
     flow_shift: float | None = None,
+    fps: float | None = None,
 ) -> Baseline:
     """Load a diffusers folder or hub id: ModelScope, VideoCrafter2 (converted), Wan2.1 and Wan2.2.
+
+    What is cached is used without asking the hub.
 
     Args:
         companion: where a checkpoint that is a denoiser alone, as VideoCrafter2's conversion is, takes text
             encoder, VAE and scheduler from.
+        flow_shift: of Wan's schedule; default: what the checkpoint says. Others have none.
+        fps: frames a second that VideoCrafter2 is told of, default 24. Others take none.
 
     Raises:
-        FileNotFoundError: weights are not here; the message holds the `hf download` command.
-        NotImplementedError: the checkpoint is of another kind, or its weights do not fit diffusers' classes.
+        BaselineError: the model cannot be loaded, for whatever reason: its weights are not here and cannot be
+            fetched now (the message holds the `hf download` command), they are damaged or of another kind,
+            or the model has no such setting.
     """
+    try:
+        return _load(model, companion, dtype, device, flow_shift, fps)
+    except BaselineError:
+        raise
+    except Exception as error:  # whatever diffusers, transformers or safetensors make of a damaged file
+        whole = Path(model).expanduser().is_dir() or not isinstance(error, OSError)
+        anew = "" if whole else f"; fetch it anew with `hf download {model}`"
+        raise BaselineError(f"{model} cannot be loaded: {type(error).__name__}: {error}{anew}") from error
+
+
+def _load(
+    model: str,
+    companion: str,
+    dtype: torch.dtype | None,
+    device: Any,
+    flow_shift: float | None,
+    fps: float | None,
+) -> Baseline:
     if model in _CONVERSIONS:
-        raise FileNotFoundError(
+        raise BaselineError(
             f"{model} is no diffusers checkpoint; fetch its conversion with `hf download "
             f"{_CONVERSIONS[model]}` and its companion with `hf download {companion}`, and name the former"
         )
     device = torch.device(device or wan.default_device())
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.float16)
-    if _is_denoiser(model):
-        pipe = _modelscope(companion, dtype, unet=_denoiser(model, dtype))
+    place = _place(model)
+    if "UNet" in _config(place).get("_class_name", ""):  # a denoiser without a pipeline around it
+        _refuse(model, flow_shift=flow_shift)
+        unet = _denoiser(model, place, dtype, fps)
+        pipe = TextToVideoSDPipeline.from_pretrained(_place(companion, unet=None), dtype=dtype, unet=unet)
         return _ready(model, pipe, device)
-    index = wan_layout.read(model)
+    _refuse(model, fps=fps)
+    index = wan_layout.read(place)
     kind = str(index.get("_class_name"))
     if kind == "TextToVideoSDPipeline":
-        return _ready(model, _modelscope(model, dtype), device)
+        _refuse(model, flow_shift=flow_shift)
+        return _ready(model, TextToVideoSDPipeline.from_pretrained(place, dtype=dtype), device)
     if kind == "WanPipeline" and not index.get("expand_timesteps"):
-        return _ready(model, _wan_text(model, dtype, flow_shift), device)
-    return Baseline(model, wan.load_pipeline(model, None, device, flow_shift), takes_image=True)
+        return _ready(model, _wan_text(place, dtype, flow_shift), device)
+    try:
+        wan_layout.check(place)
+    except NotImplementedError as error:
+        raise BaselineError(f"{model} is a {kind}; baselines are {_KNOWN}") from error
+    return Baseline(model, wan.load_pipeline(place, None, device, flow_shift), takes_image=True)
 
 
 def _ready(model: str, pipe: Any, device: torch.device) -> Baseline:
@@ -101,47 +185,82 @@ def _ready(model: str, pipe: Any, device: torch.device) -> Baseline:
     return Baseline(model, pipe.to(device), takes_image=False)
 
 
-def _modelscope(model: str, dtype: torch.dtype, **parts: Any) -> Any:
-    from diffusers import TextToVideoSDPipeline
+def _refuse(model: str, **settings: float | None) -> None:
+    given = [name for name, value in settings.items() if value is not None]
+    if given:
+        raise BaselineError(f"{model} has no {given[0]}: leave it out")
 
-    wan_layout.read(model)  # says how to fetch what is missing
-    return TextToVideoSDPipeline.from_pretrained(model, dtype=dtype, **parts)
+
+def _place(model: str, **without: None) -> str:
+    """The folder that holds `model`, given, cached or fetched now; parts in `without` need not be there."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if folder.is_absolute() or model.startswith(".") or Path(folder.parts[0]).is_dir():
+        raise BaselineError(f"no model at {model}: there is no such folder")
+    try:
+        return _snapshot(model, True, without)
+    except OSError:
+        pass
+    try:
+        HfApi().model_info(model, timeout=_REACH_SECONDS)  # one try, in bounded time
+        return _snapshot(model, False, without)
+    except Exception as error:
+        command = f"`hf download {model}`"
+        if model in _CONVERSIONS.values():
+            command += f" and its companion, by default with `hf download {MODELSCOPE}`"
+        raise BaselineError(
+            f"{model} is neither a folder here nor whole in the hub's cache, and the hub did not give it "
+            f"({type(error).__name__}: {error}); fetch it with {command}, or give the path of a local copy"
+        ) from error
 
 
-def _wan_text(model: str, dtype: torch.dtype, flow_shift: float | None) -> Any:
-    from diffusers import UniPCMultistepScheduler, WanPipeline
+def _snapshot(model: str, local_files_only: bool, without: dict[str, None]) -> str:
+    if model in _CONVERSIONS.values():
+        parts = ["config.json", "diffusion_pytorch_model*"]
+        return snapshot_download(model, allow_patterns=parts, local_files_only=local_files_only)
+    return str(DiffusionPipeline.download(model, local_files_only=local_files_only, **without))
 
+
+def _wan_text(place: str, dtype: torch.dtype, flow_shift: float | None) -> Any:
     # Wan's authors decode in float32, and its range does not fit into float16.
     wide = torch.bfloat16 if dtype == torch.float16 else dtype
     dtypes = {"default": torch.float32, "transformer": wide, "transformer_2": wide, "text_encoder": wide}
-    pipe = WanPipeline.from_pretrained(model, dtype=dtypes)
+    pipe = WanPipeline.from_pretrained(place, dtype=dtypes)
     if flow_shift is not None:
         pipe.scheduler = UniPCMultistepScheduler.from_config(pipe.scheduler.config, flow_shift=flow_shift)
     return pipe
 
 
-def _is_denoiser(model: str) -> bool:
-    """Whether the checkpoint is a UNet without a pipeline around it."""
-    folder = Path(model)
-    if folder.is_dir():
-        config = folder / "config.json"
-        alone = config.is_file() and not (folder / "model_index.json").is_file()
-        return alone and "UNet3D" in json.loads(config.read_text("utf-8")).get("_class_name", "")
-    return model in _CONVERSIONS.values()
+def _config(place: str) -> dict[str, Any]:
+    path = Path(place, "config.json")
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
-def _denoiser(model: str, dtype: torch.dtype) -> Any:
-    from diffusers import UNet3DConditionModel
-
-    try:
-        unet, report = UNet3DConditionModel.from_pretrained(model, dtype=dtype, output_loading_info=True)
-    except OSError as error:
-        raise FileNotFoundError(f"{model} is not here; fetch it with `hf download {model}`") from error
-    except (ValueError, RuntimeError) as error:
-        raise NotImplementedError(f"{model} does not fit diffusers' UNet3DConditionModel: {error}") from error
-    left = {name: len(report[name]) for name in ("missing_keys", "unexpected_keys") if report.get(name)}
-    if left:
-        raise NotImplementedError(
-            f"{model} does not fit diffusers' UNet3DConditionModel: {left}; it needs a class of its own"
-        )
+def _denoiser(model: str, place: str, dtype: torch.dtype, fps: float | None) -> UNet3DConditionModel:
+    unet = _fitting(model, place, dtype)
+    if not isinstance(unet, FrameRateUNet):
+        _refuse(model, fps=fps)
+    elif fps is not None:
+        if not 0 < fps < math.inf:
+            raise BaselineError(f"fps must be a positive number, got {fps}")
+        unet.fps = float(fps)
     return unet
+
+
+def _fitting(model: str, place: str, dtype: torch.dtype) -> UNet3DConditionModel:
+    """The denoiser in the class whose weights are exactly those of the file."""
+    told = bool(_config(place).get("fps_cond"))
+    left: dict[str, list[str]] = {}
+    for kind in (FrameRateUNet,) if told else (UNet3DConditionModel, FrameRateUNet):
+        try:
+            unet, report = kind.from_pretrained(place, dtype=dtype, output_loading_info=True)
+        except (ValueError, RuntimeError) as error:
+            raise BaselineError(f"{model} does not fit diffusers' UNet3DConditionModel: {error}") from error
+        left = {name: sorted(report[name]) for name in ("missing_keys", "unexpected_keys") if report[name]}
+        if not left:
+            return unet
+    raise BaselineError(
+        f"{model} does not fit diffusers' UNet3DConditionModel, with fps_embedding or without: "
+        + "; ".join(f"{len(keys)} {name}, {', '.join(keys[:3])}" for name, keys in left.items())
+    )
