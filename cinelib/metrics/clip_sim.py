@@ -13,22 +13,32 @@ from cinelib.metrics.clip import as_clip
 from cinelib.metrics.extractors import file_sha256
 
 PUBLISHED = "openai/clip-vit-base-patch32"
+PUBLISHED_SHA256 = "a63082132ba4f97a80bea76823f544493bffa8082296d62d71581a4feff1576f"  # pytorch_model.bin
 
 
 class ClipSimilarity:
-    """Any `CLIPModel` folder or hub id. Named CLIP-SIM only for the published network.
+    """Any `CLIPModel` folder or hub id. Named CLIP-SIM only for the published network, and on all frames.
+
+    A folder counts as published by its weights' SHA-256, whatever it is called.
 
     Args:
         model: folder (its name goes into brackets: CLIP-SIM[nano] for data/nano-clip) or hub id.
-        frames: frames looked at, evenly over the clip; None for all.
+        frames: frames looked at, evenly over the clip, for speed; None for all. `clip_temporal` is only of
+            consecutive frames with all of them; fewer are in the name: CLIP-SIM[nano, 8 frames].
+        batch_size: frames that go through the network at a time; changes a cosine by less than 1e-5.
 
     Raises:
         FileNotFoundError: no such model; the message holds the command that fetches the published one.
+        ValueError: frames below 2, or batch_size below 1.
     """
 
-    def __init__(self, model: str = PUBLISHED, frames: int | None = 8, device: str = "cpu") -> None:
+    def __init__(
+        self, model: str = PUBLISHED, frames: int | None = None, device: str = "cpu", batch_size: int = 32
+    ) -> None:
         from transformers import CLIPModel, CLIPProcessor
 
+        if (frames is not None and frames < 2) or batch_size < 1:
+            raise ValueError(f"need frames >= 2 or None and batch_size >= 1, got {frames} and {batch_size}")
         try:
             self.model = CLIPModel.from_pretrained(model).eval().to(device)
             self.processor = CLIPProcessor.from_pretrained(model)
@@ -36,10 +46,11 @@ class ClipSimilarity:
             raise FileNotFoundError(
                 f"no CLIP model at {model!r}; fetch the published one with: hf download {PUBLISHED}"
             ) from error
-        label = Path(model).name.removesuffix("-clip")
-        self.name = "CLIP-SIM" if model == PUBLISHED else f"CLIP-SIM[{label}]"
-        self.frames, self.device = frames, device
+        self.frames, self.device, self.batch_size = frames, device, batch_size
         self.weights_sha256 = weights_sha256(model)
+        marks = [_label(model, self.weights_sha256), f"{frames} frames" if frames else ""]
+        marks = [mark for mark in marks if mark]
+        self.name = f"CLIP-SIM[{', '.join(marks)}]" if marks else "CLIP-SIM"
         self.preprocessing = "the model's own processor; " + (
             f"{frames} frames a clip" if frames else "all frames"
         )
@@ -52,10 +63,13 @@ class ClipSimilarity:
         if self.frames is not None:
             at = np.linspace(0, len(clip) - 1, self.frames).round().astype(int)
             clip = clip[np.unique(at)]
+        found = []
         with torch.inference_mode():
-            inputs = self.processor(images=list(clip), return_tensors="pt").to(self.device)
-            vectors = self.model.get_image_features(**inputs)
-        return _unit(vectors)
+            for start in range(0, len(clip), self.batch_size):
+                images = list(clip[start : start + self.batch_size])
+                inputs = self.processor(images=images, return_tensors="pt").to(self.device)
+                found.append(_unit(self.model.get_image_features(**inputs)))
+        return np.concatenate(found)
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors (n, D) of texts, cut at the model's longest sequence.
@@ -82,13 +96,31 @@ class ClipSimilarity:
 
     def clip_temporal(self, clip: np.ndarray) -> float:
         """Mean cosine of consecutive frames; 1 for a still."""
+        return _temporal(self.embed_frames(as_clip(clip, minimum=2)))
+
+    def text_and_temporal(self, clip: np.ndarray, prompt: str) -> tuple[float, float]:
+        """`clip_text` and `clip_temporal`, with the frames embedded once."""
         vectors = self.embed_frames(as_clip(clip, minimum=2))
-        return float((vectors[1:] * vectors[:-1]).sum(-1).mean())
+        return float((vectors @ self.embed_texts([prompt])[0]).mean()), _temporal(vectors)
 
     def phrase_margin(self, clip: np.ndarray, phrase: str, wrong: str) -> float:
         """cos(frame, phrase) - cos(frame, wrong phrase), mean over frames: the wrong one is the control."""
         right, control = self.embed_texts([phrase, wrong])
         return float((self.embed_frames(clip) @ (right - control)).mean())
+
+
+def _label(model: str, sha256: str) -> str:
+    """What names the network in brackets; empty for the published one."""
+    local = Path(model).is_dir()
+    if sha256 == PUBLISHED_SHA256 or (model == PUBLISHED and not local):
+        return ""
+    label = Path(model).name.removesuffix("-clip")
+    # Another network under the published one's name would pass for it.
+    return sha256[:8] if label == Path(PUBLISHED).name else label
+
+
+def _temporal(vectors: np.ndarray) -> float:
+    return float((vectors[1:] * vectors[:-1]).sum(-1).mean())
 
 
 def _unit(vectors: Any) -> np.ndarray:
@@ -99,12 +131,13 @@ def _unit(vectors: Any) -> np.ndarray:
 
 def weights_sha256(model: str) -> str:
     """SHA-256 of the weights file of a folder or of a hub id that was fetched before, else "unknown"."""
-    folder = Path(model)
+    folder, names = Path(model), ("model.safetensors", "pytorch_model.bin")  # in the order of loading
     if not folder.is_dir():
         from huggingface_hub import try_to_load_from_cache
 
-        found = [try_to_load_from_cache(model, name) for name in ("model.safetensors", "pytorch_model.bin")]
+        found = [try_to_load_from_cache(model, name) for name in names]
         files = [Path(path) for path in found if isinstance(path, str)]
     else:
-        files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin"))
+        shards = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin"))
+        files = [folder / name for name in names if (folder / name).is_file()] or shards
     return file_sha256(files[0]) if files else "unknown"

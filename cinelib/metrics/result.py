@@ -11,11 +11,13 @@ from typing import Any
 class Result:
     """A named number with its interval, sample size and provenance.
 
-    `name` carries the extractor in brackets unless the published network computed it. `versions` holds the
-    packages that the number depends on.
+    `name` carries the extractor in brackets unless the published network computed it. `implementation` is
+    the package whose code computed it, `fps` the frames a second of the clips (None: not known, or of no
+    meaning here), `notes` says why something is missing, by its key. `versions` holds the packages that the
+    number depends on.
 
     Raises:
-        ValueError: the value is not finite, n < 1, or the interval is out of order.
+        ValueError: the value is not finite, n < 1, fps is not positive, or the interval is out of order.
     """
 
     name: str
@@ -27,7 +29,10 @@ class Result:
     weights_sha256: str = ""
     preprocessing: str = ""
     extra: Mapping[str, float] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=lambda: _versions())
+    versions: Mapping[str, str] = field(default_factory=lambda: library_versions())
+    implementation: str = "cinelib"
+    fps: float | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
@@ -36,6 +41,8 @@ class Result:
             raise ValueError(f"{self.name} needs n >= 1, got {self.n}")
         if self.interval is not None and not self.interval[0] <= self.interval[1]:
             raise ValueError(f"{self.name} has the interval {self.interval}, out of order")
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise ValueError(f"{self.name} needs fps > 0 or None, got {self.fps}")
 
     def __str__(self) -> str:
         span = f" [{self.interval[0]:.4g}, {self.interval[1]:.4g}]" if self.interval else ""
@@ -43,16 +50,26 @@ class Result:
 
     def as_metric(self) -> dict[str, Any]:
         """The mapping that `Stage.save_metrics` takes for this number."""
-        entry: dict[str, Any] = {"value": self.value, "n": self.n, "extractor": self.extractor}
+        entry: dict[str, Any] = {
+            "value": self.value,
+            "n": self.n,
+            "implementation": self.implementation,
+            "extractor": self.extractor,
+            "versions": dict(self.versions),
+        }
         if self.interval is not None:
             entry["interval"] = list(self.interval)
         optional = {
             "unit": self.unit,
+            "fps": self.fps,
             "weights_sha256": self.weights_sha256,
             "preprocessing": self.preprocessing,
+            "notes": dict(self.notes),
         }
-        return {**entry, **{key: text for key, text in optional.items() if text}, **self.extra}
+        return {**entry, **{key: part for key, part in optional.items() if part}, **self.extra}
 
 
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("cinelib", "torch", "opencv-python-headless", "numpy")}
+def library_versions(*more: str) -> dict[str, str]:
+    """Versions of the packages that every number depends on, and of `more`."""
+    names = ("cinelib", "torch", "opencv-python-headless", "numpy", *more)
+    return {name: version(name) for name in names}

@@ -9,6 +9,7 @@ import numpy as np
 
 from cinelib.metrics.clip import as_clip
 from cinelib.metrics.clip_sim import weights_sha256
+from cinelib.metrics.extractors import in_batches
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,7 @@ class VideoFeatures:
 
     published = False  # a bare FVD is I3D's alone
 
-    def __init__(self, model: str, device: str = "cpu") -> None:
+    def __init__(self, model: str, device: str = "cpu", batch_size: int = 4) -> None:
         from transformers import AutoModel
 
         try:
@@ -47,7 +48,8 @@ class VideoFeatures:
                 "stacked frames (data/nano-viewer)"
             )
         self.size = _pair(config.image_size)
-        self.device, self.name = device, Path(model).name.removesuffix("-viewer")
+        self.device, self.batch_size = device, batch_size
+        self.name = Path(model).name.removesuffix("-viewer")
         self.weights_sha256 = weights_sha256(model)
         self.preprocessing = (
             f"{self.frames} frames evenly over the clip, stretched to {self.size[0]}x{self.size[1]}, [-1, 1]"
@@ -55,25 +57,24 @@ class VideoFeatures:
 
     def __call__(self, clips: Sequence[np.ndarray]) -> np.ndarray:
         """Features (n, d) float64 of clips (T, H, W, 3) uint8 with at least 2 frames."""
-        return np.stack([self._one(as_clip(clip, minimum=2)) for clip in clips])
+        checked = [as_clip(clip, minimum=2) for clip in clips]
+        return in_batches(checked, self.batch_size, self._prepare, self._features)
 
-    def _one(self, clip: np.ndarray) -> np.ndarray:
+    def _prepare(self, clip: np.ndarray) -> "torch.Tensor":
         import torch
 
         at = np.linspace(0, len(clip) - 1, self.frames).round().astype(int)
         height, width = self.size
         how = cv2.INTER_AREA if clip.shape[1] >= height else cv2.INTER_CUBIC
         frames = np.stack([cv2.resize(frame, (width, height), interpolation=how) for frame in clip[at]])
-        pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
-        with torch.inference_mode():
-            features = self._features(pixels.to(self.device))
-        return features.double().cpu().numpy()
+        return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
 
-    def _features(self, pixels: "torch.Tensor") -> "torch.Tensor":
-        """Clips (1, T, 3, H, W) -> (d,)."""
+    def _features(self, clips: "torch.Tensor") -> "torch.Tensor":
+        """Clips (b, T, 3, H, W) -> (b, d)."""
+        pixels = clips.to(self.device)
         if self.stacked:
-            return self.network(pixel_values=pixels.flatten(1, 2)).pooler_output.flatten()
-        return self.network(pixel_values=pixels).last_hidden_state[0].mean(0)
+            return self.network(pixel_values=pixels.flatten(1, 2)).pooler_output.flatten(1)
+        return self.network(pixel_values=pixels).last_hidden_state.mean(1)
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:

@@ -53,6 +53,7 @@ class InferenceAcceleration(VideoShape):
     parallel_steps: int = Field(
         4, ge=1, le=1000, description="sampler steps of the runs with several processes"
     )
+    alexnet: str = Field("", description="path of AlexNet weights for LPIPS, empty for the stand-in")
 
     @model_validator(mode="after")
     def _settings(self) -> Self:

@@ -40,6 +40,7 @@ thresholds: list[float] = [0.05, 0.1, 0.2]  # of the first-block cache
 taylorseer_interval: int = 2  # TaylorSeer computes one step in so many
 processes: int = 2  # processes of context and segment parallelism
 parallel_steps: int = 4  # sampler steps of the runs with several processes
+alexnet: str = ""  # path of AlexNet weights for LPIPS, empty for the stand-in
 
 # %%
 from cinelib.parameters import InferenceAcceleration
@@ -378,7 +379,7 @@ figure
 
 # %%
 from cinelib.metrics.motion import motion_retention, motion_score
-from cinelib.metrics.perceptual import FeatureDistance
+from cinelib.metrics.perceptual import LPIPS, FeatureDistance
 
 
 def decode(value: torch.Tensor) -> np.ndarray:
@@ -387,7 +388,7 @@ def decode(value: torch.Tensor) -> np.ndarray:
 
 judge = [decode(sampler(problem, 2 * full)) for problem in problems]
 clips = {name: [decode(value) for value in values] for name, values in latents.items()}
-distance = FeatureDistance()
+distance = LPIPS(params.alexnet) if params.alexnet else FeatureDistance()
 drift = {
     name: np.array([distance(a, b).mean() for a, b in zip(found, judge, strict=True)])
     for name, found in clips.items()
@@ -749,7 +750,7 @@ stage.close()
 # ## Limitations
 #
 # - A handful of scenes and one seed each: enough to time, not enough to rank settings that lie close together. The interval of a speed-up is its range over rounds.
-# - The distance is a stand-in on ImageNet features (its name says so), not LPIPS; at 64 × 112 it sees broad changes best.
+# - Without `alexnet` the distance is a stand-in on ImageNet features (its name says so), not LPIPS; at 64 × 112 it sees broad changes best.
 # - Cache savings depend on model, steps and shift. A threshold that suits the classroom model says nothing about the 14B one: rerun this notebook there.
 # - CPU processes share one machine's cores and memory bandwidth. Only the equality of results carries over to GPUs; speed does not.
 # - Not covered: quantised weights, faster attention kernels, distilled few-step models, compiled graphs.
