@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
+from cinelib.forecast.memory import Memory
 from cinelib.parameters import ParameterError
+
+Verdict = Literal["yes", "tight", "no"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,20 @@ class Gpu:
     source: str
     error: float
 
+    @property
+    def free(self) -> float:
+        """GiB that a process can fill."""
+        return self.memory - RESERVED
 
-RESERVED = 1.0  # GiB
+    def holds(self, *needed: Memory) -> Verdict:
+        """Of the fullest of `needed`: "yes" if its high end fits, "no" if not even its low end does."""
+        bytes_free = self.free * 2**30
+        if max(one.low for one in needed) > bytes_free:
+            return "no"
+        return "yes" if max(one.high for one in needed) <= bytes_free else "tight"
+
+
+RESERVED = 1.0  # GiB: a CUDA context, and what the libraries set up once
 _WAN = "Wan's table, I2V-14B 720P, 40 steps on one GPU"
 
 _GPUS = (

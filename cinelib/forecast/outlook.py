@@ -8,13 +8,12 @@ from itertools import product
 
 from cinelib.catalogue import CATALOGUE
 from cinelib.forecast import memory, operations, parts, step, storage
-from cinelib.forecast.hardware import RESERVED, Gpu
+from cinelib.forecast.hardware import Gpu, Verdict
+from cinelib.forecast.phases import Phases
 from cinelib.geometry import Geometry, read_configs
 from cinelib.parameters import StyleStage
 
-_GIB = 2**30
 CAPTION_TOKENS = 96  # of a caption; an assumption, padding is not stored
-_ENCODER_BYTES = {"text_encoder": 2, "vae": 4, "image_encoder": 4}  # a weight, as `wan.load_pipeline` loads
 
 
 @dataclass(frozen=True)
@@ -62,39 +61,47 @@ class Outlook:
         return self.params.rank * sum(inputs + outputs for inputs, outputs in layers.values())
 
     @cached_property
+    def experts(self) -> int:
+        """Transformers of the model; each is trained by itself, on its own noise levels."""
+        return sum(part.startswith("transformer") for part in self.parameters)
+
+    @cached_property
     def storage(self) -> storage.Storage:
         """Bytes on disk."""
+        params = self.params
+        gauges = {"loss": 1, "perceptual": 1, "either": 2}[params.early_stopping]
         return storage.of_training(
             self.geometry,
             self.clips,
-            self.params.conditioning_variants,
+            params.conditioning_variants,
             CAPTION_TOKENS,
             self.adapter,
             last_frame=self.last_frame,
+            experts=self.experts,
+            checkpoints=params.checkpoints_kept,
+            moving_average=params.ema_decay > 0,
+            best=gauges if params.patience else 0,
         )
 
     @cached_property
-    def memory(self) -> memory.Memory:
-        """Of each process at the peak of a step; one expert is trained at a time."""
-        params, config = self.params, self.geometry.configs["transformer"]
-        own = 2 if params.precision == "bf16" else 4
-        base = memory.base_bytes(
-            self.parameters["transformer"],
-            _linear_weights(config),
-            params.base_precision,
-            own,
-            cast_up=1 / config["num_layers"] if params.gradient_checkpointing else 1.0,
-        )
-        adapter = memory.adapter_bytes(self.adapter, params.ema_decay > 0)
-        if params.launch == "fsdp2":  # a share of all, and two blocks gathered: this one and the next
-            base = base / params.processes + 2 * own * _linear_weights(config) / config["num_layers"]
-            adapter /= params.processes
-        return memory.Memory(base, adapter, memory.saved_bytes(self.step), memory.passing_bytes(self.step))
+    def phases(self) -> Phases:
+        """When the stage fills a GPU, and how far."""
+        return Phases(self.params, self.geometry, self.step, self.parameters, self.adapter)
 
     @cached_property
-    def encoding_bytes(self) -> float:
-        """Weights of the encoders while the cache is filled; their activations are not reckoned."""
-        return sum(_ENCODER_BYTES.get(part, 0) * count for part, count in self.parameters.items())
+    def moments(self) -> dict[str, memory.Memory]:
+        """Each moment of the stage by its name, such as "training: a step"."""
+        return self.phases.all
+
+    @cached_property
+    def peak(self) -> memory.Memory:
+        """The fullest moment."""
+        return max(self.moments.values(), key=lambda moment: moment.total)
+
+    @property
+    def training_steps(self) -> int:
+        """Optimiser steps of every expert's adapter and its negative control, none stopped early."""
+        return self.experts * (self.params.max_train_steps + self.params.control_steps)
 
     @cached_property
     def operations(self) -> float:
@@ -116,23 +123,28 @@ class Outlook:
         work = self.geometry.sampling_flops(params.num_inference_steps, guided=params.guidance_scale > 1)
         return work / (gpu.share * gpu.peak * 1e12)
 
-    def fits(self, gpu: Gpu) -> bool:
-        """Whether the peak of a step lies below what the GPU has for it."""
-        return self.memory.total <= (gpu.memory - RESERVED) * _GIB
+    def training_seconds(self, gpu: Gpu) -> float:
+        """All optimiser steps; nothing between and around them."""
+        return self.training_steps * self.seconds(gpu)
+
+    def fits(self, gpu: Gpu) -> Verdict:
+        """Whether every moment does: "yes" even at the high end of its error, "no" not even at the low."""
+        return gpu.holds(*self.moments.values())
 
     def with_changes(self, **changes: object) -> "Outlook":
         """The same training with other parameters."""
         return replace(self, params=self.params.model_copy(update=changes))
 
     def nearest(self, gpu: Gpu) -> tuple["Outlook", dict[str, object]] | None:
-        """The setting that fits and changes least, with its changes; None where none was found.
+        """The setting that surely fits and changes least, with its changes; None where none was found.
 
-        First what leaves the result as it is (recomputing, accumulating instead of batching), then what
-        rounds the base, then more processes, then shorter and smaller clips.
+        First what leaves the result as it is (recomputing, accumulating instead of batching, no sample
+        clips on the way), then what rounds the base, then more processes, then shorter and smaller clips.
         """
         for changes in self._changes():
             found = self.with_changes(**changes)
-            if found.fits(gpu):
+            # A step is reckoned in no time; most settings that do not fit already fail it.
+            if gpu.holds(found.phases.a_step) == "yes" and found.fits(gpu) == "yes":
                 return found, changes
         return None
 
@@ -144,6 +156,9 @@ class Outlook:
             accumulated = clips * params.gradient_accumulation_steps
             batches.append({"train_batch_size": 1, "gradient_accumulation_steps": accumulated})
         recomputed = [{}] if params.gradient_checkpointing else [{}, {"gradient_checkpointing": True}]
+        sampled = [{}]
+        if params.sample_every and not (params.patience and params.early_stopping != "loss"):
+            sampled.append({"sample_every": 0})
         given = memory.STORED.get(params.base_precision, math.inf)
         stored = [{}] + [{"base_precision": name} for name, size in memory.STORED.items() if size < given]
         shared = [{}]
@@ -153,11 +168,11 @@ class Outlook:
             shared.append({"launch": "fsdp2"})
         shorter = [{}] + [{"num_frames": n} for n in range(params.num_frames - 4, 4, -4)]
         smaller = [{}] + [{"height": h, "width": w} for h, w in self._sizes()]
-        for size, frames, processes, base, again, batch in product(
-            smaller, shorter, shared, stored, recomputed, batches
+        for size, frames, processes, base, unsampled, again, batch in product(
+            smaller, shorter, shared, stored, sampled, recomputed, batches
         ):
             if not (processes and (base or params.base_precision)):  # a rounded base cannot be sharded
-                yield {**batch, **again, **base, **processes, **frames, **size}
+                yield {**batch, **again, **unsampled, **base, **processes, **frames, **size}
 
     def _sizes(self) -> list[tuple[int, int]]:
         """Released sizes below this one."""
@@ -167,8 +182,3 @@ class Outlook:
         known = {(480, 832), *((model.height, model.width) for model in CATALOGUE.values())}
         sizes = {size for size in known if not (size[0] % multiple or size[1] % multiple)}
         return sorted((size for size in sizes if size[0] * size[1] < area), key=lambda s: -s[0] * s[1])
-
-
-def _linear_weights(config: dict) -> int:
-    """Weights of the blocks' linear layers: what a low-precision base stores in fewer bits."""
-    return sum(inputs * outputs for inputs, outputs in parts.block_layers(config).values())

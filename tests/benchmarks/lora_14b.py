@@ -1,9 +1,10 @@
 """Seconds and peak memory of a LoRA step on a random Wan2.1 I2V-14B, beside the plan's prediction.
 
-python tests/benchmarks/lora_14b.py [--json FILE] [--steps 3]        on a GPU
-python tests/benchmarks/lora_14b.py --tiny                           its own smoke test, on a CPU
+python tests/benchmarks/lora_14b.py [--base fp8] [--json FILE] [--steps 3]        on a GPU
+python tests/benchmarks/lora_14b.py --tiny                                        its own smoke test, on a CPU
 
 480 x 832 and 720 x 1280, 33 and 81 frames, bf16, rank 8 in attn2, with and without activation checkpointing.
+The base is stored in bf16, or with `--base` as the a100 profile stores it.
 Weights are random and inputs noise: neither time nor memory depends on them. A setting that runs out of
 memory is a row too.
 """
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 from diffusers import WanTransformer3DModel
 
-from cinelib import flow_matching, lora, wan
+from cinelib import flow_matching, lora, low_precision, wan
 from cinelib.examples import Batch
 from cinelib.forecast import hardware
 from cinelib.forecast.outlook import Outlook
@@ -107,11 +108,12 @@ def measure(transformer, geometry: Geometry, checkpointing: bool, steps: int) ->
 
 
 def predict(
-    size: tuple[int, int], frames: int, checkpointing: bool, gpu: hardware.Gpu | None
+    size: tuple[int, int], frames: int, checkpointing: bool, gpu: hardware.Gpu | None, base: str = ""
 ) -> dict[str, Any]:
-    """What `cinelib plan` says about this row."""
+    """What `cinelib plan` says about a step as it is measured here, with the transformer alone on the GPU."""
     changes = {
         "model": MODEL,
+        "base_precision": base,
         "height": size[0],
         "width": size[1],
         "num_frames": frames,
@@ -120,9 +122,10 @@ def predict(
         "as_filmed": 0.0,
     }
     outlook = Outlook(resolve(StyleStage, "a100", changes), clips=1)
-    found = {"bytes": outlook.memory.total, "operations": outlook.operations}
+    step = outlook.phases.a_step
+    found = {"bytes": step.total, "bytes_error": step.error, "operations": outlook.operations}
     if gpu is not None:
-        found |= {"seconds": outlook.seconds(gpu), "fits": outlook.fits(gpu), "error": gpu.error}
+        found |= {"seconds": outlook.seconds(gpu), "fits": gpu.holds(step), "seconds_error": gpu.error}
     return found
 
 
@@ -143,6 +146,8 @@ def main() -> None:
     options.add_argument(
         "--tiny", action="store_true", help="a transformer of two thin blocks, on any device"
     )
+    stored = low_precision.KNOWN
+    options.add_argument("--base", default="", choices=stored, help="what the base is stored in [bf16]")
     options.add_argument("--layers", type=int, help="fewer layers than 40; the prediction is left out")
     options.add_argument("--steps", type=int, default=3, help="measured steps a row, after one to warm up")
     options.add_argument("--json", type=Path, help="write all rows here")
@@ -156,6 +161,7 @@ def main() -> None:
     configs = {**WAN_14B, "transformer": config}
     sizes, frames = (((32, 48),), (5, 9)) if given.tiny else (SIZES, FRAMES)
     transformer = build(config, device)
+    low_precision.store(transformer, given.base)
     lora.add(transformer, lora.AdapterCard(8, 16.0, "attn2"))
     gpu, rows = known(device), []
     conditions = {
@@ -163,7 +169,8 @@ def main() -> None:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
         "cuda": torch.version.cuda,
-        "precision": "bf16 weights, autocast, fp32 adapter of rank 8 in attn2, AdamW, 1 clip a step",
+        "base": given.base or "bf16",
+        "precision": "bf16 autocast, fp32 adapter of rank 8 in attn2, AdamW, 1 clip a step",
         "steps": given.steps,
     }
     print(json.dumps(conditions, indent=2))
@@ -171,7 +178,7 @@ def main() -> None:
         row = {"height": size[0], "width": size[1], "num_frames": count, "checkpointing": checkpointing}
         row |= measure(transformer, Geometry(configs, *size, count), checkpointing, given.steps)
         if not given.tiny and not given.layers:
-            row["plan"] = predict(size, count, checkpointing, gpu)
+            row["plan"] = predict(size, count, checkpointing, gpu, given.base)
         rows.append(row)
         print(json.dumps(row))
         if given.json:  # after each row: a later one may end the process
