@@ -44,8 +44,9 @@ def likeness(
 
     Distances are Euclidean in units of the real clips' spread (the root of their summed variances): two
     unrelated real clips are about sqrt(2) apart. `nearer` is the share of scenes in which the generated
-    clip is nearer to the real one than the trick is; the interval is of the mean paired difference
-    (trick - generated), positive where generating is better. `frechet` compares the whole sets.
+    clip is nearer to the real one than the trick is; the interval (None where nearly all are equal) is of
+    the mean paired difference (trick - generated), positive where generating is better. `frechet` compares
+    the whole sets.
     """
     arms = {"real": real, "generated": made, **tricks}
     features = {name: extractor(list(clips)) for name, clips in arms.items()}
@@ -67,6 +68,7 @@ def likeness(
         if name != "generated":
             difference = distances - apart["generated"]
             row["nearer"] = round(float((difference > 0).mean()), 3)
-            row["gain_interval"] = [round(float(end), 4) for end in mean_interval(difference)]
+            span = mean_interval(difference)
+            row["gain_interval"] = span and [round(float(end), 4) for end in span]
         table[f"distance_{name}"] = row
     return table

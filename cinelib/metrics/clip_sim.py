@@ -103,11 +103,6 @@ class ClipSimilarity:
         vectors = self.embed_frames(as_clip(clip, minimum=2))
         return float((vectors @ self.embed_texts([prompt])[0]).mean()), _temporal(vectors)
 
-    def phrase_margin(self, clip: np.ndarray, phrase: str, wrong: str) -> float:
-        """cos(frame, phrase) - cos(frame, wrong phrase), mean over frames: the wrong one is the control."""
-        right, control = self.embed_texts([phrase, wrong])
-        return float((self.embed_frames(clip) @ (right - control)).mean())
-
 
 def _label(model: str, sha256: str) -> str:
     """What names the network in brackets; empty for the published one."""

@@ -1,5 +1,5 @@
 """`cinelib score`: the metrics for any folder of videos, outside any notebook.
 
-`clips` finds and decodes, `measures` turns one clip into numbers, `ledger` remembers them, `score` runs
-and sums up, `command` is what the shell sees.
+`folder` finds, `clips` decodes, `measures` turns one clip into numbers, `ledger` remembers them, `score` runs
+and sums up, `notes` tells what to mind, `command` is what the shell sees.
 """

@@ -65,8 +65,9 @@ def score(
     else:
         _show(Console(markup=False), result)  # or FD[nano] would lose its name
     for failure in result["failures"]:
-        print(f"error: {failure['file']}: {failure['reason']}", file=sys.stderr)
-    raise typer.Exit(1 if result["failures"] or _empty(result, chosen) else 0)
+        whose = "reference " if failure.get("reference") else ""
+        print(f"error: {whose}{failure['file']}: {failure['reason']}", file=sys.stderr)
+    raise typer.Exit(1 if result["failures"] or _empty(result, chosen, prompts is not None) else 0)
 
 
 def _watched(measure: Any, request: Any) -> dict[str, Any]:
@@ -89,16 +90,18 @@ def _line(done: int, total: int, name: str) -> None:
         print(f"{done + 1}/{total} {name}", file=sys.stderr)
 
 
-def _empty(result: dict[str, Any], chosen: tuple[str, ...]) -> bool:
-    """Whether a metric that was named has no number at all."""
-    measured = {entry["measure"] for entry in result["summary"].values() if "value" in entry}
-    return any(name not in measured for name in chosen)
+def _empty(result: dict[str, Any], chosen: tuple[str, ...], prompted: bool) -> bool:
+    """Whether a metric that was named has no number at all, or prompts were given and none was compared."""
+    measured = {name: entry["measure"] for name, entry in result["summary"].items() if "value" in entry}
+    compared = any(name.endswith("clip_text") for name in measured)
+    asked = prompted and "clip" in chosen
+    return (asked and not compared) or any(name not in measured.values() for name in chosen)
 
 
 def _show(console: Console, result: dict[str, Any]) -> None:
     rows = result["clips"]
-    columns = [name for name in _COLUMNS if any(name in row["values"] for row in rows)]
-    columns += [name for name in result["summary"] if "clip_" in name]
+    names = [*_COLUMNS, *(name for name in result["summary"] if "clip_t" in name)]
+    columns = [name for name in names if any(name in row["values"] for row in rows)]
     table = Table(title=f"{len(rows)} clips of {result['path']}", title_justify="left")
     for name in ("clip", "size", "fps", *columns):
         table.add_column(name, overflow="fold")
@@ -124,9 +127,13 @@ def _summary(result: dict[str, Any]) -> Table:
         table.add_column(name, overflow="fold")
     for name, entry in result["summary"].items():
         span = entry.get("interval")
-        shown = f"[{span[0]:.4g}, {span[1]:.4g}]" if span else entry.get("remark", "")
+        reasons = entry.get("notes", {})
+        why = entry.get("remark") or reasons.get("interval", "")
+        shown = f"[{span[0]:.4g}, {span[1]:.4g}]" if span else why
         if "floor" in entry:
             shown += f", floor {entry['floor']:.4g}"
+        elif "floor" in reasons:
+            shown += f", no floor: {reasons['floor']}"
         value = f"{entry['value']:.4g}" if "value" in entry else "none"
         left = "; ".join(f"{count}: {reason}" for reason, count in entry.get("excluded", {}).items())
         table.add_row(name, value, shown, str(entry["n"]), left)

@@ -10,18 +10,19 @@ Entry = dict[str, Any]
 
 
 class Ledger:
-    """Entries under `folder`. None can be stale: other content, weights or settings have other names."""
+    """Entries under `folder`. Other content, code, packages, weights or settings have other names.
+
+    So an entry is never out of date; it lies there until its folder is removed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.reused = 0
 
     def find(self, key: Mapping[str, Any]) -> Entry | None:
         """The entry for `key`, or None; a damaged file counts as missing."""
         entry = read_json(self._path(key))
         if not isinstance(entry, dict) or entry.get("key") != dict(key):
             return None
-        self.reused += 1
         return entry["found"]
 
     def write(self, key: Mapping[str, Any], found: Entry) -> Entry:

@@ -10,10 +10,14 @@ import numpy as np
 from cinelib.footage.isolation import Child, ChildError
 from cinelib.footage.sources import Source
 from cinelib.runs.files import Hashes
-from cinelib.scoring import summary
-from cinelib.scoring.clips import Footage, ScoreError, decode, find, prompt_of, read_prompts
+from cinelib.scoring import notes, summary
+from cinelib.scoring.clips import Footage, ScoreError, decode
+from cinelib.scoring.folder import Folder, find
+from cinelib.scoring.implementation import versions_of
 from cinelib.scoring.ledger import Entry, Ledger
-from cinelib.scoring.measures import FeatureMeasure, Measure
+from cinelib.scoring.measures.features import FeatureMeasure
+from cinelib.scoring.measures.measure import Measure
+from cinelib.scoring.prompts import paired, read_prompts
 from cinelib.scoring.selection import Request, features_for, measures_for, vbench_entries
 
 Progress = Callable[[int, int, str], None]
@@ -40,34 +44,39 @@ def score(request: Request, progress: Progress = lambda done, total, name: None)
         ScoreError: no videos, unreadable prompts, unknown metrics, networks that are not here.
     """
     prompts = read_prompts(request.prompts) if request.prompts else {}
-    hashes = Hashes(request.cache / "hashes.json")
-    own, other = Tally(), Tally()
+    hashes, ledger = Hashes(request.cache / "hashes.json"), Ledger(request.cache)
     with Child() as child:
-        session = Session(request, child, Ledger(request.cache), hashes)
-        found = find(request.path, child)
-        references = find(request.reference, child) if request.reference else []
+        session = Session(request, child, ledger, hashes)
+        own = Tally(find(request.path, child))
+        other = Tally(find(request.reference, child) if request.reference else Folder([], {}))
+        of_clip, unused = paired([source.file for source in own.folder.sources], prompts)
+        references = other.folder.sources
         usable = [source for source in references if not source.reason]
         if references and not usable:
             raise ScoreError(f"no video in {request.reference} decodes")
-        measures, feature = measures_for(request, usable, session.footage, hashes), features_for(request)
-        jobs = [(source, measures, own) for source in found]
+        measures = measures_for(request, usable, session.footage, hashes)
+        feature = features_for(request, hashes)
+        # The package that may not be here comes before hours of measuring.
+        vbench = vbench_entries(request, prompts, ledger, hashes)
+        jobs = [(source, measures, own) for source in own.folder.sources]
         jobs += [(source, [], other) for source in references]
         for done, (source, chosen, tally) in enumerate(jobs):
             progress(done, len(jobs), source.file)
-            tally.add(*_clip(session, source, chosen, feature, prompts))
+            tally.add(*_clip(session, source, chosen, feature, of_clip.get(source.file, "")))
         progress(len(jobs), len(jobs), "")
     hashes.save()
     result = summary.of(own.rows, measures, feature, own.vectors, other.vectors)
-    result["summary"] |= vbench_entries(request, prompts)
-    result["notes"] += _about_reference(own.rows, other.rows)
-    failures = own.failures + [failure | {"reference": True} for failure in other.failures]
-    return {"path": str(request.path), "clips": own.rows, "failures": failures, **result}
+    result["summary"] |= vbench
+    result["versions"] |= versions_of("vbench") if vbench else {}
+    remarks = notes.about_prompts(unused, "clip" in request.chosen and not prompts)
+    return {"path": str(request.path), **_account(own, other, remarks), **result}
 
 
 @dataclass
 class Tally:
     """What became of a set of clips."""
 
+    folder: Folder
     rows: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     vectors: list[np.ndarray] = field(default_factory=list)
@@ -79,15 +88,20 @@ class Tally:
             self.vectors.append(vector)
 
 
-def _about_reference(own: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> list[str]:
-    notes = []
-    for row in other:
-        for reason in dict.fromkeys(row["excluded"].values()):
-            notes.append(f"reference {row['file']} left out: {reason}")
-    shared = {row["sha256"] for row in own} & {row["sha256"] for row in other}
-    if shared:
-        notes.append(f"{len(shared)} of the clips are in the reference too: distances to it are too small")
-    return notes
+def _account(own: Tally, other: Tally, remarks: list[str]) -> dict[str, Any]:
+    """Every file that was found: measured, failed or left out, and what to mind."""
+    return {
+        "clips": own.rows,
+        "failures": own.failures + [failure | {"reference": True} for failure in other.failures],
+        "left_out": own.folder.left_out,
+        "notes": [
+            *notes.about_clips(own.rows),
+            *notes.about_left_out(own.folder.left_out),
+            *remarks,
+            *notes.about_reference(own.rows, other.rows),
+            *notes.about_left_out(other.folder.left_out, "of the reference "),
+        ],
+    }
 
 
 def _clip(
@@ -95,14 +109,13 @@ def _clip(
     source: Source,
     measures: Sequence[Measure],
     feature: FeatureMeasure | None,
-    prompts: dict[str, str],
+    prompt: str,
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """The row of one clip and its feature vector; a row with `reason` for one that does not decode."""
     if source.reason:
         return {"file": source.file, "reason": source.reason}, None
     content, seconds = session.hashes.file(source.path), session.request.seconds
     footage = cache(lambda: session.footage(source))
-    prompt = prompt_of(source.file, prompts)
     row: dict[str, Any] = _facts(source, content, seconds) | {"prompt": prompt, "values": {}, "excluded": {}}
     try:
         for measure in measures:
@@ -113,8 +126,6 @@ def _clip(
         vector = _vector(session, feature, content, footage, row) if feature else None
     except ChildError as error:
         return {"file": source.file, "reason": f"undecodable: {error}"}, None
-    if row["values"].get("MotionScore") == 0:
-        row["notes"].append("a still: whatever rewards stability rewards this")
     return row, vector
 
 
@@ -136,7 +147,8 @@ def _facts(source: Source, content: str, seconds: float) -> dict[str, Any]:
 
 def _try(measure: Measure, footage: Footage, prompt: str) -> Entry:
     try:
-        return {"values": measure(footage, prompt)}
+        found = measure(footage, prompt)
+        return {"values": dict(found.values), "notes": list(found.notes)}
     except ScoreError:  # of the reference, not of this clip
         raise
     except ValueError as error:
@@ -146,6 +158,7 @@ def _try(measure: Measure, footage: Footage, prompt: str) -> Entry:
 def _enter(row: dict[str, Any], measure: Measure, entry: Entry) -> None:
     """Every name of the measure ends among the values or, with a reason, among the excluded."""
     numbers = entry.get("values", {})
+    row["notes"] += entry.get("notes", [])
     for name in measure.values:
         number = numbers.get(name)
         if number is not None and np.isfinite(number):

@@ -17,15 +17,14 @@ from cinelib.metrics.vbench_adapter import WITH_PROMPTS, WITHOUT_PROMPTS, vbench
 from cinelib.metrics.video_features import VideoFeatures
 from cinelib.runs.files import Hashes, digest
 from cinelib.scoring.clips import Footage, ScoreError
-from cinelib.scoring.measures import (
-    ClipMeasure,
-    FeatureMeasure,
-    Measure,
-    MotionMeasure,
-    PerceptualMeasure,
-    StyleMeasure,
-    small_frames,
-)
+from cinelib.scoring.implementation import code_of, versions_of
+from cinelib.scoring.ledger import Entry, Ledger
+from cinelib.scoring.measures.features import FeatureMeasure
+from cinelib.scoring.measures.measure import Measure
+from cinelib.scoring.measures.motion import MotionMeasure
+from cinelib.scoring.measures.perceptual import PerceptualMeasure
+from cinelib.scoring.measures.similarity import ClipMeasure
+from cinelib.scoring.measures.style import StyleMeasure, small_frames
 
 METRICS = ("motion", "style", "clip", "features", "perceptual", "vbench")
 _NEED_REFERENCE = ("features", "perceptual")
@@ -83,13 +82,16 @@ def measures_for(
 
         @cache
         def film() -> Look:
-            clips = [_reference(source, decode) for source in references]
+            # By content: what the files are called changes no bit of the sums over their frames.
+            by_content = sorted(references, key=lambda source: contents[source.file])
+            clips = [_reference(source, decode) for source in by_content]
             return look(np.concatenate([small_frames(clip.frames) for clip in clips]))
 
         identity = digest(sorted(contents.values())) if references else ""
         found.append(StyleMeasure(film if references else None, identity))
     if "clip" in request.chosen:
-        found.append(ClipMeasure(_network(ClipSimilarity, request.clip_model)))
+        network = _network(ClipSimilarity, request.clip_model)
+        found.append(ClipMeasure(network, _files(request.clip_model, hashes)))
     if "perceptual" in request.chosen:
         by_name = {source.file: source for source in references}
 
@@ -101,7 +103,7 @@ def measures_for(
     return found
 
 
-def features_for(request: Request) -> FeatureMeasure | None:
+def features_for(request: Request, hashes: Hashes) -> FeatureMeasure | None:
     """The extractor asked for: I3D by file and hash, a video network by folder or hub id, or frames."""
     if "features" not in request.chosen:
         return None
@@ -112,7 +114,13 @@ def features_for(request: Request) -> FeatureMeasure | None:
         extractor = _network(VideoFeatures, request.features)
     else:
         extractor = FrameFeatures()
-    return FeatureMeasure(extractor, request.window)
+    files = "" if request.i3d else _files(request.features, hashes)
+    return FeatureMeasure(extractor, request.window, files)
+
+
+def _files(model: str, hashes: Hashes) -> str:
+    """Digest of a network's folder; none for a hub id, whose weights are hashed by the metric."""
+    return hashes.tree(Path(model)) if model and Path(model).is_dir() else ""
 
 
 def _reference(source: Source, decode: Callable[[Source], Footage]) -> Footage:
@@ -129,16 +137,32 @@ def _network(kind: Callable, *arguments: str) -> object:
         raise ScoreError(str(error)) from error
 
 
-def vbench_entries(request: Request, prompts: dict[str, str]) -> dict[str, dict]:
-    """VBench's dimensions for the summary, when asked for: those with prompts too where prompts are given."""
+def vbench_entries(request: Request, prompts: dict[str, str], ledger: Ledger, hashes: Hashes) -> Entry:
+    """VBench's dimensions for the summary, when asked for: those with prompts too where prompts are given.
+
+    Raises:
+        ScoreError: no package, no videos for it, prompts missing, or VBench failed.
+    """
     if "vbench" not in request.chosen:
         return {}
+    dimensions = WITHOUT_PROMPTS + (WITH_PROMPTS if prompts else ())
+    key = {
+        "measure": "vbench",
+        "code": code_of("cinelib.metrics.vbench_adapter"),
+        "packages": versions_of("vbench", "torch"),
+        "contents": {p.name: hashes.file(p) for p in sorted(request.path.glob("*.mp4")) if p.is_file()},
+        "dimensions": list(dimensions),
+        "prompts": prompts,
+    }
+    return ledger.entry(key, lambda: _by_vbench(request.path, dimensions, prompts))
+
+
+def _by_vbench(folder: Path, dimensions: tuple[str, ...], prompts: dict[str, str]) -> Entry:
     import torch
 
-    dimensions = WITHOUT_PROMPTS + (WITH_PROMPTS if prompts else ())
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        found = vbench_scores(request.path, dimensions, prompts, device)
+        found = vbench_scores(folder, dimensions, prompts, device)
     except (ImportError, ValueError, RuntimeError) as error:
         raise ScoreError(str(error)) from error
     return {result.name: {"measure": "vbench", **result.as_metric()} for result, _ in found.values()}

@@ -115,7 +115,7 @@ def intervals(
     """Estimates with intervals (a forest plot): rows are (label, value, low, high).
 
     A mapping draws one small panel per entry, each with its own scale. `reference` is a vertical line
-    (no difference, say).
+    (no difference, say). Where `low` is NaN there is no interval, and the point is hollow.
 
     Raises:
         ValueError: no rows, or an interval that does not contain its value.
@@ -148,11 +148,13 @@ def _forest(ax: Axes, entries: Sequence[Row], reference: float | None) -> None:
     if reference is not None:
         ax.axvline(reference, color=MUTED, lw=1, ls="--")
     for place, (label, value, low, high) in enumerate(entries):
-        if not low <= value <= high:
+        sure = not np.isnan(low)  # an interval that cannot be drawn is left out, and its point is hollow
+        if sure and not low <= value <= high:
             raise ValueError(f"{label!r}: the interval [{low}, {high}] does not contain {value}")
         shade = color(label, place)
         ax.plot([low, high], [place, place], color=shade, lw=2.4, solid_capstyle="butt")
-        ax.plot(value, place, "o", color=shade, markersize=6, markeredgecolor="white", zorder=3)
+        face, edge = (shade, "white") if sure else ("white", shade)
+        ax.plot(value, place, "o", color=face, markersize=6, markeredgecolor=edge, zorder=3)
     ax.set_yticks(range(len(entries)), [row[0] for row in entries])
     ax.set_ylim(len(entries) - 0.5, -0.5)
     ax.grid(False, axis="y")

@@ -4,13 +4,12 @@ scipy and statsmodels do what they have; what is here they lack, or get wrong be
 """
 
 from cinelib.statistics.clusters import MixedModel, mixed_model, two_way_bootstrap
+from cinelib.statistics.intervals import NO_INTERVAL, bootstrap_interval, mean_interval
 from cinelib.statistics.paired import (
     Comparison,
-    bootstrap_interval,
     compare,
     corrected,
     holm,
-    mean_interval,
     sign_flip_test,
     smallest_p,
     verdict,
@@ -19,6 +18,7 @@ from cinelib.statistics.planning import detectable_difference, paired_power, pai
 from cinelib.statistics.tests import Equivalence, Trend, equivalence, jonckheere, permutation_test
 
 __all__ = [
+    "NO_INTERVAL",
     "Comparison",
     "Equivalence",
     "MixedModel",

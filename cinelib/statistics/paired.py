@@ -1,23 +1,28 @@
-"""Paired comparisons that a sceptic accepts: bootstrap intervals, exact permutation tests, Holm.
+"""Paired comparisons that a sceptic accepts: intervals, exact permutation tests, Holm.
 
-The unit is always the clip pair: same prompt, first frame and seed in both arms.
+The unit is always the clip pair: same prompt, first frame and seed in both arms. The order of pairs changes
+no bit: differences are sorted before anything is summed or drawn.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-_FEW = 6
+from cinelib.statistics.intervals import canonical, mean_interval
+
 _EXACT = 16  # 2^16 sign patterns take milliseconds; more pairs are sampled
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Mean paired difference b - a with its interval and p-value; `p_holm` after `holm` was applied."""
+    """Mean paired difference b - a with its interval and p-value; `p_holm` after `holm` was applied.
+
+    `interval` is None when nearly all differences are equal; nothing is sure then.
+    """
 
     difference: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     p: float
     n: int
     p_holm: float | None = None
@@ -25,60 +30,16 @@ class Comparison:
     @property
     def surely_positive(self) -> bool:
         """The interval and the corrected p-value both say that b is above a."""
-        return self.interval[0] > 0 and (self.p if self.p_holm is None else self.p_holm) < 0.05
+        return self.interval is not None and self.interval[0] > 0 and self._significant
 
     @property
     def surely_negative(self) -> bool:
         """The interval and the corrected p-value both say that b is below a."""
-        return self.interval[1] < 0 and (self.p if self.p_holm is None else self.p_holm) < 0.05
+        return self.interval is not None and self.interval[1] < 0 and self._significant
 
-
-def bootstrap_interval(
-    values: np.ndarray,
-    statistic: Callable[[np.ndarray], float] = np.mean,
-    level: float = 0.95,
-    repeats: int = 2000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval of `statistic` over rows of `values`, resampled with replacement.
-
-    Raises:
-        ValueError: fewer than 2 values, NaN, or a level outside (0, 1).
-    """
-    values = checked(values, "values")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
-    rng = np.random.default_rng(seed)
-    draws = [statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(repeats)]
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Interval for the mean: bootstrap-t from 6 values on, Student's t below.
-
-    Resampled means are studentised by their own standard error (Efron & Tibshirani 1993, ch. 12); the
-    percentile bootstrap is too narrow at n = 8 (88 % for 95 %). Fewer than 6 values leave too few distinct
-    resamples (2 values: none that varies). Equal values give an interval of width 0.
-    """
-    values = checked(values, "values")
-    n, mean = len(values), float(np.mean(values))
-    error = float(np.std(values, ddof=1)) / np.sqrt(n)
-    if error == 0:
-        return mean, mean
-    if n < _FEW:
-        from scipy.stats import t as student
-
-        reach = float(student.ppf((1 + level) / 2, n - 1)) * error
-        return mean - reach, mean + reach
-    rng = np.random.default_rng(0)
-    draws = values[rng.integers(0, n, (4000, n))]
-    errors = draws.std(axis=1, ddof=1) / np.sqrt(n)
-    # A resample of one repeated value has no error of its own; it says nothing about t.
-    useful = errors > 1e-12 * error
-    t = (draws.mean(axis=1)[useful] - mean) / errors[useful]
-    low, high = np.quantile(t, [(1 - level) / 2, (1 + level) / 2])
-    return mean - float(high) * error, mean - float(low) * error
+    @property
+    def _significant(self) -> bool:
+        return (self.p if self.p_holm is None else self.p_holm) < 0.05
 
 
 def sign_flip_test(differences: np.ndarray, repeats: int = 20_000, seed: int = 0) -> float:
@@ -87,7 +48,7 @@ def sign_flip_test(differences: np.ndarray, repeats: int = 20_000, seed: int = 0
     Exact over all 2^n sign patterns up to n = 16, else a Monte Carlo p-value that counts the observed
     pattern (so it is never 0).
     """
-    differences = checked(differences, "differences")
+    differences = canonical(differences, "differences")
     n, observed = len(differences), abs(np.sum(differences))
     # Ties must count as extreme whatever order the sum was taken in.
     reach = observed * (1 - 1e-12) - 1e-15
@@ -109,7 +70,7 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape:
         raise ValueError(f"arms must be paired, got shapes {a.shape} and {b.shape}")
-    differences = checked(b - a, "differences")
+    differences = canonical(b - a, "differences")
     return Comparison(
         difference=float(differences.mean()),
         interval=mean_interval(differences),
@@ -158,15 +119,3 @@ def verdict(shown: Sequence[bool], refuted: Sequence[bool]) -> str:
     if any(refuted):
         return "does not hold here"
     return "holds here" if all(shown) else "not shown here"
-
-
-def checked(values: np.ndarray, name: str) -> np.ndarray:
-    """Values (n, ...) as floats. Raises ValueError for fewer than 2, and for NaN, saying where."""
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        raise ValueError(f"{name} must hold at least 2 values, got {len(values)}")
-    if not np.isfinite(values).all():
-        raise ValueError(
-            f"{name} hold NaN or infinity at {np.flatnonzero(~np.isfinite(values))[:10].tolist()}"
-        )
-    return values

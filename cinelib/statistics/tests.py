@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cinelib.statistics.paired import checked
+from cinelib.statistics.intervals import canonical, nearly_equal
 
 
 def permutation_test(a: Sequence[float], b: Sequence[float], repeats: int = 20_000, seed: int = 0) -> float:
@@ -15,7 +15,7 @@ def permutation_test(a: Sequence[float], b: Sequence[float], repeats: int = 20_0
     """
     from scipy.stats import permutation_test as scipys
 
-    groups = checked(np.asarray(a, float), "a"), checked(np.asarray(b, float), "b")
+    groups = canonical(np.asarray(a, float), "a"), canonical(np.asarray(b, float), "b")
 
     def gap(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
         return x.mean(axis=axis) - y.mean(axis=axis)
@@ -47,7 +47,8 @@ def jonckheere(groups: Sequence[Sequence[float]], repeats: int = 10_000, seed: i
     arrays = [np.asarray(group, float) for group in groups]
     if len(arrays) < 3 or min(map(len, arrays)) < 1:
         raise ValueError(f"a trend needs 3 groups with values, got sizes {[len(a) for a in arrays]}")
-    values = checked(np.concatenate(arrays), "values")
+    canonical(np.concatenate(arrays), "values")  # for its errors
+    values = np.concatenate([np.sort(array) for array in arrays])
     level = np.repeat(np.arange(len(arrays)), [len(array) for array in arrays])
     order = np.sign(level[None] - level[:, None])  # +1 where the column belongs to a later group
     rng = np.random.default_rng(seed)
@@ -63,10 +64,13 @@ def jonckheere(groups: Sequence[Sequence[float]], repeats: int = 10_000, seed: i
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Two one-sided tests; `interval` is the one of 1 - 2 alpha that must lie inside +-margin."""
+    """Two one-sided tests; `interval` is the one of 1 - 2 alpha that must lie inside +-margin.
+
+    When nearly all differences are equal there is no test: `interval` is None and `p` is 1.
+    """
 
     difference: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     margin: float
     p: float
     n: int
@@ -85,12 +89,12 @@ def equivalence(differences: Sequence[float], margin: float) -> Equivalence:
     """
     from scipy.stats import ttest_1samp
 
-    values = checked(np.asarray(differences, float), "differences")
+    values = canonical(np.asarray(differences, float), "differences")
     if not margin > 0:
         raise ValueError(f"margin must be positive, got {margin}")
     mean = float(values.mean())
-    if np.ptp(values) == 0:
-        return Equivalence(mean, (mean, mean), margin, 0.0 if abs(mean) < margin else 1.0, len(values))
+    if nearly_equal(values):
+        return Equivalence(mean, None, margin, 1.0, len(values))
     above = ttest_1samp(values, -margin, alternative="greater").pvalue
     below = ttest_1samp(values, margin, alternative="less").pvalue
     span = ttest_1samp(values, 0).confidence_interval(0.90)
