@@ -5,8 +5,8 @@ INSTALLED := $(VENV)/.installed
 UV := uv==0.13.9
 PROFILE ?= nano
 ARGS ?=
-# Threads that wait asleep: spinning ones cost a busy machine minutes (cinelib does the same for its stages).
-export OMP_WAIT_POLICY ?= PASSIVE
+# Threads that spin briefly, then sleep, as `cinelib` has it: spinning ones cost a busy machine minutes.
+export GOMP_SPINCOUNT ?= 1000
 
 # The first of these that is 3.11 or 3.12; `make PYTHON=/path/to/python run` chooses another.
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))

@@ -1,6 +1,7 @@
 """Training checkpoints: written whole or not at all, the last few kept, a damaged one skipped.
 
-A file's name ends in the digest of its content: torch reads flipped bits without complaint.
+A file's name ends in the digest of its content: torch reads flipped bits without complaint. DeepSpeed's
+processes each write a share of the optimiser beside it; the file holds their digests.
 """
 
 import hashlib
@@ -8,18 +9,26 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from cinelib.runs import lock
 
 _NAME = re.compile(r"(step-\d{8})-([0-9a-f]{16})\.pt")
 
 
 class CheckpointError(OSError):
     """A checkpoint could not be written; those before it are whole."""
+
+
+def shares_folder(folder: Path, step: int) -> Path:
+    """Where DeepSpeed's processes keep their shares of the optimiser, beside the checkpoint of that step."""
+    return folder / f"step-{step:08d}.deepspeed"
 
 
 class Checkpoints:
@@ -35,14 +44,32 @@ class Checkpoints:
     ) -> None:
         self.folder, self.fingerprint, self._log, self._keep = folder, dict(fingerprint), log, keep
 
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Keep every other training out of the folder, until this process ends or leaves the block.
+
+        Raises:
+            CheckpointError: another training is in it.
+        """
+
+        def refuse() -> None:
+            raise CheckpointError(
+                f"another training writes checkpoints into {self.folder}; "
+                "wait until it has ended, or stop it and continue from there"
+            )
+
+        with lock.held(self.folder / ".lock", threading.Event(), refuse):
+            yield
+
     def save(self, step: int, state: Mapping[str, Any]) -> Path:
-        """Write a checkpoint, then drop the oldest ones.
+        """Write a checkpoint, then drop the oldest ones. DeepSpeed's shares of that step must be there.
 
         Raises:
             CheckpointError: no space or no permission; what was there before is untouched.
         """
+        shares = {path.name: _digest_of(path) for path in sorted(shares_folder(self.folder, step).glob("*"))}
         buffer = io.BytesIO()  # writing straight into a full disk, torch reports a broken archive instead
-        torch.save({"fingerprint": self.fingerprint, **state}, buffer)
+        torch.save({"fingerprint": self.fingerprint, "shares": shares, **state}, buffer)
         path = self.folder / f"step-{step:08d}-{_digest(buffer.getbuffer())}.pt"
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
@@ -53,7 +80,7 @@ class Checkpoints:
                 os.fsync(file.fileno())
             partial.replace(path)
         except OSError as error:
-            raise CheckpointError(error.errno, self._failure(path, error)) from error
+            raise CheckpointError(error.errno, self.failure(path, error.strerror)) from error
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -69,10 +96,11 @@ class Checkpoints:
             if shares.stem not in steps:
                 shutil.rmtree(shares, ignore_errors=True)
 
-    def _failure(self, path: Path, error: OSError) -> str:
+    def failure(self, path: Path, reason: str) -> str:
+        """What to say of a file that could not be written: which, why, and what is left."""
         last = [file.name for file in self._files()][-1:]
         kept = f"{last[0]} is whole, and the same command continues from it" if last else "there is no other"
-        return f"checkpoint {path} could not be written ({error.strerror}); {kept}"
+        return f"checkpoint {path} could not be written ({reason}); {kept}"
 
     def newest(self) -> dict[str, Any] | None:
         """The newest checkpoint that can be read whole, or None.
@@ -88,6 +116,10 @@ class Checkpoints:
                 self._log(f"skipped the damaged checkpoint {path.name}: its content is not what was written")
                 continue
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            shares = shares_folder(self.folder, int(_step(path).removeprefix("step-")))
+            if damaged := _damaged(shares, state.pop("shares", {})):
+                self._log(f"skipped the checkpoint {path.name}: {damaged} is not what was written")
+                continue
             self._compare(path, state.pop("fingerprint"))
             return state
         return None
@@ -102,16 +134,23 @@ class Checkpoints:
                 "give this one another folder or remove that one"
             )
 
-    def clear(self) -> None:
-        """Remove the folder, after the final weights are safe elsewhere."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _files(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("step-*.pt") if _NAME.fullmatch(path.name))
 
 
 def _digest(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(folder: Path, digests: Mapping[str, str]) -> Path | None:
+    """The first of the files in `folder` that is missing or differs from its digest."""
+    paths = {folder / name: value for name, value in digests.items()}
+    return next((p for p, value in paths.items() if not p.is_file() or _digest_of(p) != value), None)
 
 
 def _step(path: Path) -> str:

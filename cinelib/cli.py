@@ -36,11 +36,12 @@ Parameter = Annotated[
 
 
 @app.callback()
-def _wait_asleep() -> None:
-    # OpenMP's threads wait for each other by spinning: beside any other busy program one of them holds the
-    # core that the other needs, and a training step of 0.1 s takes many seconds. It reads this once, when
-    # torch is loaded, here and in every process that is started from here.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+def _spin_briefly() -> None:
+    # OpenMP's threads wait for each other by spinning: beside other busy programs one of them holds the core
+    # that the other needs, and a training step of 0.1 s can take many seconds. So they spin as long as
+    # OpenMP lets them where threads outnumber cores, then sleep. It reads this once, when torch is loaded,
+    # here and in every process that is started from here.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 @app.command()

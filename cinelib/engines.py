@@ -1,7 +1,6 @@
 """What differs between one process, DDP, FSDP2 and DeepSpeed: set-up, sharded values, optimiser state."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +36,11 @@ def accelerator(recipe: Recipe, device: torch.device) -> Accelerator:
 def sharded_by_deepspeed(accelerator: Accelerator) -> bool:
     """DeepSpeed steps, clips and saves its optimiser by itself."""
     return accelerator.distributed_type == DistributedType.DEEPSPEED
+
+
+def divides_the_base() -> bool:
+    """Whether `accelerate launch` started this process to hold a share of the model's weights (FSDP)."""
+    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
 
 
 def whole(value: Any) -> Any:
@@ -77,8 +81,3 @@ def load_optimizer_state(optimizer: AcceleratedOptimizer, state: dict[str, Any])
         for name, value in entries.items():
             entries[name] = _like(value, like) if value.shape == like.shape else value
     optimizer.load_state_dict(state)
-
-
-def deepspeed_folder(folder: Path, step: int) -> Path:
-    """Where DeepSpeed's processes keep their shares of the optimiser, beside the checkpoint of that step."""
-    return folder / f"step-{step:08d}.deepspeed"

@@ -1,5 +1,6 @@
 """Training examples: a dataset's clips as latents, conditions and embeddings, by way of the cache."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,9 +9,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cinelib import cache, cores, grading, wan
+from cinelib import cache, cores, encoders, grading, wan
 from cinelib.dataset import Clip, DatasetError, digest
 from cinelib.encoders import Encoders
+from cinelib.runs import files
+from cinelib.runs.identity import code_digest
 
 
 @dataclass(frozen=True)
@@ -116,18 +119,31 @@ def _others(count: int, seed: int) -> list[int]:
     return order
 
 
+def window_length(available: int, wanted: int) -> int:
+    """Frames of a clip that are trained on: `wanted`, or as a shorter one has (4k+1); 0 if it has too few."""
+    count = min(wanted, (available - 1) // 4 * 4 + 1)
+    return count if count >= min(5, wanted) else 0
+
+
 def _window(clip: Clip, encoding: Encoding) -> np.ndarray:
-    """The middle `num_frames` frames, or as many as a shorter clip has (4k+1)."""
+    """The middle `window_length` frames."""
     if (clip.height, clip.width) != (encoding.height, encoding.width):
         raise ValueError(f"is {clip.height}x{clip.width}, training is at {encoding.height}x{encoding.width}")
     if abs(clip.fps - encoding.fps) > 0.01 * encoding.fps:
         raise ValueError(f"has {clip.fps:g} frames a second, training is at {encoding.fps}")
     frames = clip.frames()
-    count = min(encoding.num_frames, (len(frames) - 1) // 4 * 4 + 1)
-    if count < min(5, encoding.num_frames):
+    count = window_length(len(frames), encoding.num_frames)
+    if not count:
         raise ValueError(f"has {len(frames)} frames, too few to show motion")
     start = (len(frames) - count) // 2
     return frames[start : start + count]
+
+
+@functools.cache
+def _code() -> str:
+    """What turns a clip into an entry: entries made by other code are not used."""
+    modules = (grading, wan, encoders)
+    return files.digest([code_digest(Path(module.__file__).read_text("utf-8")) for module in modules])
 
 
 def _encode(
@@ -140,6 +156,7 @@ def _encode(
     store: cache.Cache,
 ) -> Example:
     key = {
+        "code": _code(),
         "clip": clip.sha256 or digest(clip.path),
         "size": list(frames.shape[:3]),
         "fps": encoding.fps,

@@ -55,12 +55,13 @@ class Recipe:
     early_stopping: Literal["loss", "perceptual", "either"] = "loss"
     ema_decay: float = 0.0
     checkpoint_every: int = 50
+    checkpoints_kept: int = 2
     log_every: int = 20
     seed: int = 0
 
     def __post_init__(self) -> None:
         counts = ("max_train_steps", "train_batch_size", "gradient_accumulation_steps")
-        counts += ("validation_every", "checkpoint_every", "log_every")
+        counts += ("validation_every", "checkpoint_every", "checkpoints_kept", "log_every")
         wrong = [f"{name} must be at least 1" for name in counts if getattr(self, name) < 1]
         wrong += [
             f"{name} must be positive"

@@ -105,7 +105,8 @@ def each(
     Each call gets a pipeline of its own with the same weights, so `work` must not switch adapters.
     """
     pixels = sampling.height * sampling.width
-    return cores.each(lambda item: work(wan.twin(pipe), item), items, pipe.device, pixels)
+    # `pipe.device` is the CPU while an accelerator's components are offloaded
+    return cores.each(lambda item: work(wan.twin(pipe), item), items, pipe._execution_device, pixels)
 
 
 def style_keyframes(

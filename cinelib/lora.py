@@ -1,4 +1,4 @@
-"""Low-rank adapters on the Wan transformer: where they go, how many weights they have, how they are filed.
+"""Low-rank adapters on the Wan transformer: where they go, how many weights they have, saved and loaded.
 
 LoRA (Hu et al. 2021) adds s * B A x to a frozen linear layer W x, with A (r, in), B (out, r) and
 s = alpha / r, or alpha / sqrt(r) for rsLoRA (Kalajdzievski 2023). B starts at zero: a fresh adapter adds 0.
@@ -8,7 +8,7 @@ import json
 import math
 import re
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -16,13 +16,10 @@ from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
 from peft import LoraConfig
 from peft.tuners.lora import LoraLayer
 from peft.utils import get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from cinelib import tensor_file
-
-WEIGHTS = "pytorch_lora_weights.safetensors"  # the name that diffusers and the Hub look for
-METADATA = "lora_adapter_metadata"  # the entry in it that diffusers reads rank and alpha from
+from cinelib import cache, tensor_file
+from cinelib.adapter_card import METADATA, AdapterCard, file_name, read_card, weights_in
 
 _ATTENTION = r"\.(?:to_q|to_k|to_v|to_out\.0|add_k_proj|add_v_proj)"
 TARGETS: dict[str, str] = {
@@ -31,24 +28,6 @@ TARGETS: dict[str, str] = {
     "attn1+attn2": rf"blocks\.\d+\.attn[12]{_ATTENTION}",
     "ffn": r"blocks\.\d+\.ffn\.net\.(?:0\.proj|2)",
 }
-
-
-@dataclass(frozen=True)
-class AdapterCard:
-    """What a file of LoRA weights says about itself, beside the weights.
-
-    `base_hash` is the weights hash of the transformer that it was trained on; "" when unknown.
-    """
-
-    rank: int
-    alpha: float
-    targets: str
-    use_rslora: bool = False
-    base_model: str = ""
-    base_hash: str = ""
-    trigger: str = ""
-    dataset_hash: str = ""
-    steps: int = 0
 
 
 def target_pattern(targets: str) -> str:
@@ -152,11 +131,6 @@ def norm(transformer: WanTransformer3DModel, name: str = "style") -> float:
     return math.sqrt(max(total, 0.0))
 
 
-def file_name(expert: str = "transformer") -> str:
-    """Of one expert's adapter. The second's may not end like the first's, which diffusers finds unnamed."""
-    return WEIGHTS if expert == "transformer" else WEIGHTS.replace(".", f"_{expert}.")
-
-
 def save(
     folder: str | Path,
     transformer: WanTransformer3DModel,
@@ -179,27 +153,21 @@ def save(
     return tensor_file.write(Path(folder) / file_name(expert), weights, metadata)
 
 
-def read_card(folder: str | Path, expert: str = "transformer") -> AdapterCard:
-    """What the adapter in `folder` says about itself.
-
-    Raises:
-        FileNotFoundError: no weights there.
-        ValueError: damaged, or written by another tool without the card.
-    """
-    path = weights_in(folder, expert)
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
-    card = json.loads(metadata.get(METADATA, "{}")).get("cinelib")
-    if card is None:
-        raise ValueError(f"{path} carries no cinelib card; load it with pipe.load_lora_weights")
-    return AdapterCard(**card)
-
-
-def load(pipe: WanImageToVideoPipeline, folder: str | Path, name: str = "style") -> AdapterCard:
+def load(
+    pipe: WanImageToVideoPipeline,
+    folder: str | Path,
+    name: str = "style",
+    memory: Path | None = None,
+    any_base: bool = False,
+) -> AdapterCard:
     """Load an adapter into `pipe`, each expert's own into it, after checking that it fits.
+
+    The adapter must have been trained on these very weights, as far as its card and the pipeline say which
+    they are; `any_base` loads it onto others of the same shape, such as Wan2.1's other resolution.
+
+    Args:
+        memory: file that remembers hashes (see `cache.weights_hash`); without it a local base is read once
+            more, which takes a minute for 32 GB.
 
     Raises:
         FileNotFoundError, ValueError: as `read_card`; ValueError also for another base model's adapter.
@@ -209,33 +177,55 @@ def load(pipe: WanImageToVideoPipeline, folder: str | Path, name: str = "style")
     if len(experts) == 1 and (Path(folder) / file_name("transformer_2")).is_file():
         raise ValueError(f"the adapter in {folder} was trained on another base: one of two experts")
     for expert in experts:
-        _check_fit(getattr(pipe, expert), weights_in(folder, expert), read_card(folder, expert))
+        own = read_card(folder, expert)
+        _check_fit(getattr(pipe, expert), weights_in(folder, expert), own)
+        if own.base_hash and not any_base:
+            _check_base(pipe, expert, own, folder, memory)
     for expert in experts:
         second = {"load_into_transformer_2": expert == "transformer_2"}
         with warnings.catch_warnings():  # a second adapter beside the first is meant
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")
             pipe.load_lora_weights(str(folder), weight_name=file_name(expert), adapter_name=name, **second)
+        _widen(getattr(pipe, expert), weights_in(folder, expert), name)
     return card
 
 
 def _check_fit(transformer: WanTransformer3DModel, path: Path, card: AdapterCard) -> None:
-    layers = target_layers(transformer, card.targets)
+    another = f"the adapter in {path.parent} was trained on another base ({card.base_model or 'unnamed'})"
+    layers, found = target_layers(transformer, card.targets), set()
     for key, value in load_file(path).items():
         layer, kind = re.fullmatch(r"transformer\.(.+)\.(lora_[AB])\.weight", key).groups()
+        found.add(layer)
         wanted = None
         if layer in layers:
             wide = layers[layer].in_features, layers[layer].out_features
             wanted = (card.rank, wide[0]) if kind == "lora_A" else (wide[1], card.rank)
         if tuple(value.shape) != wanted:
-            raise ValueError(
-                f"the adapter in {path.parent} was trained on another base ({card.base_model or 'unnamed'}): "
-                f"{key} is {tuple(value.shape)}, this transformer takes {wanted}"
-            )
+            raise ValueError(f"{another}: {key} is {tuple(value.shape)}, this transformer takes {wanted}")
+    if lacking := sorted(layers.keys() - found):  # Wan2.2's experts have no projections of image tokens
+        raise ValueError(f"{another}: this transformer has {lacking[0]} to adapt, the file nothing for it")
 
 
-def weights_in(folder: str | Path, expert: str = "transformer") -> Path:
-    """The file of an expert's adapter. Raises FileNotFoundError."""
-    path = Path(folder) / file_name(expert)
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path.name} in {folder}")
-    return path
+def _check_base(
+    pipe: WanImageToVideoPipeline, expert: str, card: AdapterCard, folder: str | Path, memory: Path | None
+) -> None:
+    model = pipe.name_or_path
+    try:
+        here = cache.weights_hash(model, expert, memory) if model else ""
+    except OSError:  # no longer where it was loaded from
+        here = ""
+    if here and here != card.base_hash:
+        raise ValueError(
+            f"the adapter in {folder} was trained on another base: {card.base_model or 'unnamed'} "
+            f"({card.base_hash[:12]}), this {expert} is {model}'s ({here[:12]}); the shapes fit, so if that "
+            "is meant, load it with any_base=True"
+        )
+
+
+def _widen(transformer: WanTransformer3DModel, path: Path, name: str) -> None:
+    """On a base in fp8 diffusers rounds the adapter to fp8 too, in which it cannot be computed."""
+    weights = load_file(path)
+    for key, parameter in parameters(transformer, name).items():
+        if parameter.dtype == torch.float8_e4m3fn:
+            value = weights[f"transformer.{key.replace(f'.{name}.', '.')}"]
+            parameter.data = value.to(parameter.device, transformer.dtype)

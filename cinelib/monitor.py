@@ -20,15 +20,24 @@ from cinelib.training_state import TrainingState
 class Monitor:
     """Held-out loss, sample clips and adapter norm of one training, and the plateaus that end it.
 
+    `trained_on` are the training's own examples: the loss is measured on as many of them as are held out.
+
     Raises:
         ValueError: the recipe stops on a gauge that is not measured, or clips are to be sampled with a
             transformer that is trained for some noise levels only.
     """
 
     def __init__(
-        self, recipe: Recipe, validation: Sequence[Example], samples: Samples | None, loss: Loss, adapter: str
+        self,
+        recipe: Recipe,
+        validation: Sequence[Example],
+        samples: Samples | None,
+        loss: Loss,
+        adapter: str,
+        trained_on: Sequence[Example],
     ) -> None:
         self.recipe, self.validation, self.samples = recipe, validation, samples
+        self.trained_on = trained_on[: len(validation)]
         self.loss, self.adapter = loss, adapter
         self.plateaus: dict[str, Plateau] = {}
         self.board: Board | None = None
@@ -91,9 +100,11 @@ class Monitor:
             self.board.rows("train", [row])
 
     def _held_out(self, state: TrainingState, step: int) -> dict[str, float]:
-        sigmas = validation_sigmas(self.recipe.sigma_range)
-        row = validate(state.model, self.validation, self.loss, sigmas, self.recipe.precision)
-        return {"step": step, **row, "adapter_norm": lora.norm(state.model, self.adapter)}
+        how = self.loss, validation_sigmas(self.recipe.sigma_range), self.recipe.precision
+        row = validate(state.model, self.validation, *how)
+        # at the same levels with the same noise: the gap to it is what is learned by heart
+        own = validate(state.model, self.trained_on, *how)["loss"]
+        return {"step": step, **row, "train_loss": own, "adapter_norm": lora.norm(state.model, self.adapter)}
 
     def _sample(self, state: TrainingState, step: int) -> dict[str, float]:
         drawn = self.samples.draw(state.model, self.recipe.precision)

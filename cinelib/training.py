@@ -7,7 +7,8 @@ accumulated clips sees.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from accelerate.utils import gather_object
 from diffusers import WanTransformer3DModel
 
-from cinelib import engines
+from cinelib import engines, obstacles
 from cinelib.checkpoints import Checkpoints
 from cinelib.examples import Example
 from cinelib.flow_matching import Loss, Recipe, flow_matching_loss, read_samples
@@ -26,7 +27,7 @@ from cinelib.runs.files import digest
 from cinelib.samples import Samples
 from cinelib.training_state import TrainingState
 
-_COSMETIC = {"log_every", "checkpoint_every"}  # may differ between a run and its continuation
+COSMETIC = {"log_every", "checkpoint_every", "checkpoints_kept"}  # may differ between run and continuation
 
 
 class TrainingDiverged(RuntimeError):
@@ -46,6 +47,7 @@ def train(
     progress: Callable[[int, int], None] | None = None,
     samples: Samples | None = None,
     board: Path | None = None,
+    device: torch.device | None = None,
 ) -> History:
     """Train the adapter in place, or continue from the newest good checkpoint in `folder`.
 
@@ -59,35 +61,47 @@ def train(
         progress: called with (step, max_train_steps) after each step.
         samples: how sample clips are drawn during training, None for none.
         board: folder for TensorBoard's files, None for none.
+        device: what trains it, where that is not where the transformer is: FSDP divides it first.
 
     Raises:
         TrainingDiverged: naming step and batch; the weights before it are in the newest checkpoint.
-        CheckpointError: one could not be written; the one before it is whole.
-        ValueError: no examples, checkpoints of another training in `folder`, or a recipe that stops on a
-            gauge that is not measured.
+        CheckpointError: one could not be written, and the one before it is whole; or another training is
+            in `folder`.
+        ValueError: no examples, batches of clips of different lengths, checkpoints of another training in
+            `folder`, or a recipe that stops on a gauge that is not measured.
     """
     if not examples:
         raise ValueError("no examples to train on")
-    monitor = Monitor(recipe, validation, samples, loss, adapter)
-    loop = _Loop(transformer, recipe, adapter, log)
+    lengths = {example.name: example.num_frames for example in examples}
+    batch, accumulated = recipe.train_batch_size, recipe.gradient_accumulation_steps
+    if reason := obstacles.unequal_lengths(lengths, batch, accumulated):
+        raise ValueError(reason)
+    monitor = Monitor(recipe, validation, samples, loss, adapter, examples)
+    loop = _Loop(transformer, recipe, adapter, log, device or transformer.device)
     loop.data(examples, null_prompt, loss, monitor)
-    loop.resume(Checkpoints(Path(folder), loop.fingerprint(), loop.log))
-    if board and loop.accelerator.is_main_process:
-        monitor.open_board(board, loop.history)
-    try:
-        loop.run(progress or (lambda step, total: None))
-        loop.state.ship(monitor.best() if loop.history.stopped else None)
-    finally:
-        monitor.close()
+    with loop.alone(Checkpoints(Path(folder), loop.fingerprint(), loop.log, recipe.checkpoints_kept)):
+        loop.resume()
+        if board and loop.accelerator.is_main_process:
+            monitor.open_board(board, loop.history)
+        try:
+            loop.run(progress or (lambda step, total: None))
+            loop.state.ship(monitor.best() if loop.history.stopped else None)
+        finally:
+            monitor.close()
     return loop.history
 
 
 class _Loop:
     def __init__(
-        self, transformer: WanTransformer3DModel, recipe: Recipe, adapter: str, log: Callable[[str], None]
+        self,
+        transformer: WanTransformer3DModel,
+        recipe: Recipe,
+        adapter: str,
+        log: Callable[[str], None],
+        device: torch.device,
     ) -> None:
         self.recipe, self.history = recipe, History()
-        self.accelerator = engines.accelerator(recipe, transformer.device)
+        self.accelerator = engines.accelerator(recipe, device)
         self.log = log if self.accelerator.is_main_process else lambda line: None
         if recipe.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
@@ -104,7 +118,7 @@ class _Loop:
             [e.latents.name, e.prompt.name, *(c.name for c in e.conditions)]
             for e in (*self.examples, *self.monitor.validation)
         ]
-        recipe = {name: value for name, value in asdict(self.recipe).items() if name not in _COSMETIC}
+        recipe = {name: value for name, value in asdict(self.recipe).items() if name not in COSMETIC}
         return {
             **{name: list(value) if isinstance(value, tuple) else value for name, value in recipe.items()},
             **self.monitor.settings(),
@@ -114,20 +128,27 @@ class _Loop:
             "engine": self.accelerator.distributed_type.value,
         }
 
-    def resume(self, checkpoints: Checkpoints) -> None:
+    @contextmanager
+    def alone(self, checkpoints: Checkpoints) -> Iterator[None]:
+        """With checkpoints that nobody else writes meanwhile."""
         self.checkpoints = checkpoints
-        found = checkpoints.newest()
+        with checkpoints.reserved() if self.accelerator.is_main_process else nullcontext():
+            self.accelerator.wait_for_everyone()  # none reads what another training may still be writing
+            yield
+
+    def resume(self) -> None:
+        found = self.checkpoints.newest()
         if found is None:
             return
         self.history = History(**found["history"])
-        self.state.load(found["state"], checkpoints.folder, self.history.step)
+        self.state.load(found["state"], self.checkpoints.folder, self.history.step)
         self.monitor.plateaus = {key: Plateau(**value) for key, value in found["plateaus"].items()}
         self.history.resumed_at.append(self.history.step)
         self.log(f"resumed at step {self.history.step} of {self.recipe.max_train_steps}")
 
     def save(self) -> None:
         step = self.history.step
-        state = self.state.save(self.checkpoints.folder, step)  # by all processes: shares are gathered
+        state = self.state.save(self.checkpoints, step)  # by all processes: shares are gathered
         if self.accelerator.is_main_process:
             plateaus = {key: vars(value) for key, value in self.monitor.plateaus.items()}
             found = {"state": state, "plateaus": plateaus, "history": asdict(self.history)}

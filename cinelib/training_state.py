@@ -1,6 +1,7 @@
 """All that an optimiser step changes: adapter, moving average, optimiser, schedule; saved and restored."""
 
 import math
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from diffusers.training_utils import EMAModel
 from torch.nn.parallel import DistributedDataParallel
 
 from cinelib import engines, lora
+from cinelib.checkpoints import CheckpointError, Checkpoints, shares_folder
 from cinelib.flow_matching import Recipe
 from cinelib.runs.files import digest
 
@@ -78,12 +80,15 @@ class TrainingState:
         elif self.average is not None:
             self.average.copy_to(self.weights.values())
 
-    def save(self, folder: Path, step: int) -> dict[str, Any]:
-        """Everything as full tensors; DeepSpeed writes its share of the optimiser into `folder` itself."""
+    def save(self, checkpoints: Checkpoints, step: int) -> dict[str, Any]:
+        """Everything as full tensors; DeepSpeed writes its share of the optimiser beside them itself.
+
+        Raises:
+            CheckpointError: a share could not be written.
+        """
         by_deepspeed = engines.sharded_by_deepspeed(self.accelerator)
         if by_deepspeed:
-            tag = engines.deepspeed_folder(folder, step).name
-            self.transformer.save_checkpoint(str(folder), tag, exclude_frozen_parameters=True)
+            self._save_share(checkpoints, shares_folder(checkpoints.folder, step))
         average = None
         if self.average is not None:
             shadows = dict(zip(self.weights, self.average.shadow_params, strict=True))
@@ -95,12 +100,22 @@ class TrainingState:
             "average": average,
         }
 
+    def _save_share(self, checkpoints: Checkpoints, place: Path) -> None:
+        try:
+            self.transformer.save_checkpoint(
+                str(place.parent), place.name, exclude_frozen_parameters=True, save_latest=False
+            )
+        except (OSError, RuntimeError) as error:  # of a full disk torch says that its archive is broken
+            shutil.rmtree(place, ignore_errors=True)
+            raise CheckpointError(checkpoints.failure(place, str(error).splitlines()[0])) from error
+        self.accelerator.wait_for_everyone()  # all shares are there before their digests are taken
+
     def load(self, state: dict[str, Any], folder: Path, step: int) -> None:
         """Continue from what `save` gave."""
         engines.fill(self.weights, state["weights"])
         if engines.sharded_by_deepspeed(self.accelerator):
             self.transformer.load_checkpoint(
-                str(folder), engines.deepspeed_folder(folder, step).name, load_module_strict=False
+                str(folder), shares_folder(folder, step).name, load_module_strict=False
             )
         else:
             engines.load_optimizer_state(self.optimizer, state["optimizer"])

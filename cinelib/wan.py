@@ -15,7 +15,7 @@ from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanImageToVideo
 from diffusers.utils.torch_utils import get_module_execution_device
 from PIL import Image
 
-from cinelib import cores, wan_layout
+from cinelib import cores, low_precision, wan_layout
 
 TEXT_TOKENS = 512  # Wan's attention processor takes exactly the last 512 tokens as text
 
@@ -48,6 +48,9 @@ def load_pipeline(
     device: str | torch.device | None = None,
     flow_shift: float | None = None,
     without: Sequence[str] = (),
+    base_precision: str = "",
+    waiting: Sequence[str] = (),
+    offload: bool = False,
 ) -> FirstLastPipeline:
     """A Wan I2V pipeline from a diffusers folder or a hub id, in evaluation mode.
 
@@ -59,11 +62,18 @@ def load_pipeline(
         flow_shift: shift of the sampler's schedule; default: what the checkpoint says. Wan recommends 3.0
             for 480p and 5.0 for 720p.
         without: components to leave on disk, e.g. `("text_encoder",)` once the embeddings are cached.
+        base_precision: what the transformers are stored in, see `low_precision.store`. Weights are read on
+            the CPU and stored there or layer by layer: the device never holds a transformer in full.
+        waiting: components to leave on the CPU, for what divides or moves them later.
+        offload: on an accelerator each component is moved there when it is called and back when the next
+            one is, so that sampling takes the memory of the largest alone. On a CPU nothing changes.
 
     Raises:
         FileNotFoundError: no such folder, or the hub cannot be reached and nothing is cached.
         NotImplementedError: the checkpoint is no Wan image-to-video model.
+        ValueError, ModuleNotFoundError: as `low_precision.check`.
     """
+    low_precision.check(base_precision)
     device = torch.device(device or default_device())
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     wan_layout.check(str(model))
@@ -76,7 +86,22 @@ def load_pipeline(
     pipe.set_progress_bar_config(disable=True)
     if device.type == "cpu" and pipe.vae is not None:
         _channels_last(pipe.vae)
-    return pipe.to(device)
+    _place(pipe, device, base_precision, waiting, offload and device.type != "cpu")
+    return pipe
+
+
+def _place(
+    pipe: FirstLastPipeline, device: torch.device, base_precision: str, waiting: Sequence[str], offload: bool
+) -> None:
+    parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+    for name, part in parts.items():
+        home = None if offload or name in waiting else device
+        if name.startswith("transformer"):
+            low_precision.store(part, base_precision, home)
+        elif home is not None:
+            part.to(home)
+    if offload:
+        pipe.enable_model_cpu_offload(device=device)
 
 
 def _channels_last(vae: AutoencoderKLWan) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 from tiny_training import CARD, MODEL, RECIPE, fit, fresh_transformer, same, weights
 
 from cinelib import launch, lora, training
+from cinelib.checkpoints import CheckpointError, Checkpoints
 
 TESTS = Path(__file__).resolve().parent
 ONE_CLIP = dataclasses.replace(RECIPE, gradient_accumulation_steps=1, ema_decay=0.5)
@@ -74,16 +76,16 @@ def test_what_cannot_be_launched_is_refused(monkeypatch, processes, engine, kind
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
     with pytest.raises(ValueError, match=message):
-        launch.check(job(), processes, engine, torch.device(kind))
+        launch.check(processes, engine, device=torch.device(kind))
 
 
 def test_a_low_precision_base_is_not_sharded_and_deepspeed_must_be_there(monkeypatch):
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
     with pytest.raises(ValueError, match="base_precision 'fp8' and launch fsdp2"):
-        launch.check(job(base_precision="fp8"), 2, "fsdp2", torch.device("cuda"))
+        launch.check(2, "fsdp2", "fp8", torch.device("cuda"))
     monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install"):
-        launch.check(job(), 2, "deepspeed_zero2", torch.device("cuda"))
+        launch.check(2, "deepspeed_zero2", device=torch.device("cuda"))
 
 
 def parsed(engine, processes=2):
@@ -171,6 +173,50 @@ def test_an_interrupted_launch_leaves_no_process_behind(encoded, tmp_path):
     assert len(started) >= 3 and not alive  # the launcher and its two processes
 
 
+ALONE = """
+    import sys
+    from pathlib import Path
+    from cinelib import launch
+    launch.train(launch.JOB.validate_json(Path(sys.argv[1]).read_bytes()), 2, "ddp")
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_launch_takes_its_processes_along_and_a_rerun_ends_with_the_same_bits(encoded, tmp_path):
+    quiet = {"validation_every": 150, "log_every": 150}  # who prints would notice that nobody reads
+    recipe = dataclasses.replace(ONE_CLIP, max_train_steps=150, **quiet)
+    given = job(encoded, tmp_path / "cut", recipe=recipe)
+    (tmp_path / "job.json").write_bytes(launch.JOB.dump_json(given))
+    command = [sys.executable, "-c", textwrap.dedent(ALONE), str(tmp_path / "job.json")]
+    parent = psutil.Popen(command, cwd=TESTS.parent, stdout=subprocess.DEVNULL)
+    try:
+        while not list(given.folder.glob("step-*.pt")):
+            assert parent.poll() is None
+            time.sleep(0.01)
+        children = parent.children(recursive=True)
+    finally:
+        parent.kill()
+        parent.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert len(children) >= 3 and not alive  # the launcher and its two processes
+    written = max(given.folder.glob("step-*.pt")).name
+    assert written < "step-00000150"
+    history, found = launch.train(given, 2, "ddp", print)
+    assert history.resumed_at == [int(written[5:13])]
+    whole, expected = launch.train(dataclasses.replace(given, folder=tmp_path / "whole"), 2, "ddp", print)
+    assert same(found, expected) and history.validation == whole.validation
+
+
+@pytest.mark.slow
+def test_a_folder_in_use_is_told_as_itself(encoded, tmp_path):
+    given = job(encoded, tmp_path)
+    with (
+        Checkpoints(tmp_path, {}).reserved(),
+        pytest.raises(CheckpointError, match="another training writes checkpoints into"),
+    ):
+        launch.train(given, 2, "ddp", print)
+
+
 @pytest.mark.slow
 def test_deepspeed_zero2_on_two_cpu_processes_equals_one_process(encoded, tmp_path):
     pytest.importorskip("deepspeed", reason="an optional package: pip install -e '.[accelerator]'")
@@ -183,6 +229,12 @@ def test_deepspeed_zero2_on_two_cpu_processes_equals_one_process(encoded, tmp_pa
     assert len(list(given.folder.glob("step-00000006.deepspeed/*optim_states.pt"))) == 2  # a share each
     again, same_weights = launch.train(given, 2, "deepspeed_zero2", print)
     assert again.resumed_at == [6] and same(found, same_weights)
+    share = next(given.folder.glob("step-00000006.deepspeed/*rank_1*optim_states.pt"))
+    share.write_bytes(share.read_bytes()[:-1] + b"?")
+    lines = []
+    again, same_weights = launch.train(given, 2, "deepspeed_zero2", lines.append)
+    assert again.resumed_at == [4] and same(found, same_weights)
+    assert sum("skipped the checkpoint step-00000006-" in line for line in lines) == 1
 
 
 # accelerate leaves FSDP out on a CPU, torch's fully_shard does not mind: the plugin is put in by hand here.

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from cinelib import lora, lora_export
+from cinelib import cache, lora, lora_export, wan, wan_layout
 
 CARD = lora.AdapterCard(rank=4, alpha=8.0, targets="attn2", trigger="emberfall film, ")
 
@@ -153,6 +153,43 @@ def test_an_adapter_of_another_base_is_refused(pipe, tmp_path):
         lora.load(wide, tmp_path)
     with pytest.raises(FileNotFoundError, match="pytorch_lora_weights"):
         lora.load(pipe, tmp_path / "nowhere")
+
+
+def filed(folder, layout, adapter, card=CARD):
+    """A checkpoint folder, and a folder with an adapter that was trained on it; both loaded from disk."""
+    tiny_wan.save(folder, layout)
+    pipe = wan.load_pipeline(folder, device="cpu")
+    for part in wan_layout.experts(str(folder)):
+        own = dataclasses.replace(card, base_model=str(folder), base_hash=cache.weights_hash(folder, part))
+        lora.add(getattr(pipe, part), own)
+        lora.save(adapter, getattr(pipe, part), own, expert=part)
+    return wan.load_pipeline(folder, device="cpu")
+
+
+def test_an_adapter_of_other_weights_of_the_same_shape_is_refused_unless_it_is_meant(tmp_path):
+    adapter, memory = tmp_path / "lora", tmp_path / "hashes.json"
+    same = filed(tmp_path / "480p", "wan2.1", adapter)
+    lora.load(same, adapter, memory=memory)
+    assert memory.is_file()  # the weights are not read again
+    transformer = tiny_wan.transformer()
+    torch.nn.init.ones_(transformer.proj_out.bias)
+    other = tiny_wan.pipeline(transformer=transformer)
+    other.save_pretrained(tmp_path / "720p")
+    other = wan.load_pipeline(tmp_path / "720p", device="cpu")
+    with pytest.raises(ValueError, match=r"another base: \S+/480p \(\w{12}\), .* \S+/720p's .*any_base=True"):
+        lora.load(other, adapter, memory=memory)
+    assert not getattr(other.transformer, "peft_config", {})
+    assert lora.load(other, adapter, memory=memory, any_base=True).rank == 4
+    lora.load(tiny_wan.pipeline(), adapter)  # nobody knows which weights these are
+
+
+def test_an_adapter_of_an_expert_does_not_pass_for_one_of_wan21(tmp_path):
+    filed(tmp_path / "a14b", "two experts", tmp_path / "lora")
+    (tmp_path / "lora" / lora.file_name("transformer_2")).unlink()  # as some share them, one at a time
+    tiny_wan.save(tmp_path / "wan21")
+    pipe = wan.load_pipeline(tmp_path / "wan21", device="cpu")
+    with pytest.raises(ValueError, match=r"another base \(\S+/a14b\): .* blocks.0.attn2.add_k_proj to adapt"):
+        lora.load(pipe, tmp_path / "lora", any_base=True)
 
 
 def test_a_damaged_file_is_named(pipe, tmp_path):

@@ -2,12 +2,15 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import tiny_training
 import torch
+from PIL import Image
 from tiny_training import CARD, MODEL, RECIPE, quiet, same, weights
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from cinelib import examples, flow_matching, lora, low_precision, training, wan
+from cinelib import examples, flow_matching, generation, lora, low_precision, training, wan
 
 
 @pytest.fixture(scope="module")
@@ -16,10 +19,11 @@ def encoded(tmp_path_factory):
     return tiny_training.encode(base / "set", base / "cache")
 
 
+ENCODERS = ("vae", "text_encoder", "image_encoder")
+
+
 def base(precision=""):
-    pipe = wan.load_pipeline(MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))
-    low_precision.store(pipe.transformer, precision)
-    return pipe.transformer
+    return wan.load_pipeline(MODEL, device="cpu", without=ENCODERS, base_precision=precision).transformer
 
 
 def stored(precision):
@@ -94,6 +98,72 @@ def test_only_with_checkpointing_is_no_weight_held_in_full_until_the_backward_pa
         return sum(shape in (ffn, ffn[::-1]) for shape in shapes)
 
     assert held(False) > 0 == held(True)
+
+
+class Moves(TorchDispatchMode):
+    """Bytes that are copied from the CPU to the meta device, which stands for a card here."""
+
+    total = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), named=None):
+        found = operation(*args, **(named or {}))
+        if operation is torch.ops.aten._to_copy.default and args[0].device.type == "cpu":
+            self.total += found.nbytes if found.device.type == "meta" else 0
+        return found
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_card_is_never_given_more_of_the_base_than_is_stored(dtype):
+    def moved(device):
+        with Moves() as moves:
+            pipe = wan.load_pipeline(MODEL, dtype, device, without=ENCODERS, base_precision="fp8")
+        return moves.total, pipe
+
+    (read, _), (total, pipe) = moved("cpu"), moved("meta")  # diffusers reads by way of the meta device too
+    assert {value.device.type for value in pipe.transformer.parameters()} == {"meta"}
+    buffers = sum(buffer.nbytes for buffer in pipe.transformer.buffers())
+    assert total - read == low_precision.stored_bytes(pipe.transformer) + buffers
+
+
+def test_what_waits_to_be_divided_stays_on_the_cpu_in_the_cards_precision():
+    pipe = wan.load_pipeline(MODEL, device="meta", waiting=("transformer",))
+    parts = (pipe.transformer, pipe.vae, pipe.text_encoder)
+    assert [part.device.type for part in parts] == ["cpu", "meta", "meta"]
+    assert pipe.transformer.dtype == torch.bfloat16
+    on_cpu = wan.load_pipeline(MODEL, device="cpu", offload=True)  # nothing to offload
+    assert not hasattr(on_cpu.transformer, "_hf_hook")
+
+
+@pytest.mark.parametrize("precision", ["fp8", "nf4"])
+def test_an_adapter_loaded_onto_a_base_in_few_bits_is_what_was_trained(encoded, tmp_path, precision):
+    transformer = stored(precision)
+    lora.add(transformer, CARD)
+    generator = torch.Generator().manual_seed(1)
+    for value in lora.parameters(transformer).values():
+        value.data = torch.randn(value.shape, generator=generator)
+    lora.save(tmp_path, transformer, CARD)
+    fresh = wan.load_pipeline(MODEL, device="cpu", without=ENCODERS, base_precision=precision)
+    lora.load(fresh, tmp_path)
+    assert same(weights(transformer), weights(fresh.transformer))
+    assert torch.equal(loss(fresh.transformer, encoded), loss(transformer, encoded))
+
+
+def test_components_that_come_and_go_sample_the_same_clip():
+    """Under the hooks of `offload`, the CPU standing for the card."""
+    still = Image.new("RGB", (48, 32), (200, 40, 90))
+    sampling = generation.Sampling(32, 48, 5, 2, 3.0)
+
+    def clips(offloaded):
+        pipe = wan.load_pipeline(MODEL, device="cpu", base_precision="fp8")
+        if offloaded:
+            pipe.enable_model_cpu_offload(device="cpu")
+        texts = ["a knight", "a castle"]
+        return generation.each(
+            pipe, lambda own, text: generation.generate(own, still, text, sampling), texts[:1], sampling
+        ) + [generation.generate(pipe, still, text, sampling) for text in texts]
+
+    for plain, offloaded in zip(clips(False), clips(True), strict=True):
+        assert np.array_equal(plain, offloaded)
 
 
 def test_wrong_uses_are_refused(monkeypatch):

@@ -14,9 +14,10 @@ import tiny_training
 import torch
 from tiny_training import RECIPE, fit, fresh_transformer, quiet, same, weights
 
-from cinelib import cache, lora, training
-from cinelib.checkpoints import CheckpointError, Checkpoints
+from cinelib import cache, engines, lora, training
+from cinelib.checkpoints import CheckpointError, Checkpoints, shares_folder
 from cinelib.engines import fill
+from cinelib.training_state import TrainingState
 
 TESTS = Path(__file__).resolve().parent
 AVERAGED = dataclasses.replace(RECIPE, patience=50, ema_decay=0.9)
@@ -150,6 +151,68 @@ def test_a_step_that_is_saved_again_replaces_itself_and_the_last_two_steps_stay(
     assert box.newest()["weights"] == 1
 
 
+def test_as_many_checkpoints_stay_as_asked_for(transformer, encoded, tmp_path):
+    fit(transformer, encoded, tmp_path, dataclasses.replace(RECIPE, checkpoint_every=1, checkpoints_kept=4))
+    assert [path.name[:13] for path in sorted(tmp_path.glob("step-*"))] == [
+        f"step-0000000{step}" for step in (3, 4, 5, 6)
+    ]
+    with pytest.raises(ValueError, match="checkpoints_kept must be at least 1"):
+        dataclasses.replace(RECIPE, checkpoints_kept=0)
+
+
+def test_two_trainings_never_share_a_folder(transformer, encoded, tmp_path):
+    def meanwhile(step, _total):
+        with pytest.raises(CheckpointError, match="another training writes checkpoints into"):
+            fit(fresh_transformer(), encoded, tmp_path)
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        fit(transformer, encoded, tmp_path, progress=meanwhile)
+    assert fit(fresh_transformer(), encoded, tmp_path).step == 6  # free again
+
+
+def with_shares(box, step, content=b"moments"):
+    """A checkpoint as DeepSpeed's processes leave it: their shares first, then the file."""
+    place = shares_folder(box.folder, step)
+    place.mkdir(parents=True)
+    (place / "zero_pp_rank_0_optim_states.pt").write_bytes(content)
+    (place / "zero_pp_rank_1_optim_states.pt").write_bytes(content)
+    box.save(step, {"weights": torch.tensor(float(step))})
+    return place / "zero_pp_rank_1_optim_states.pt"
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+def test_a_checkpoint_whose_share_is_damaged_is_skipped_with_a_warning(tmp_path, damage):
+    lines = []
+    box = Checkpoints(tmp_path, {}, lines.append)
+    with_shares(box, 1)
+    share = with_shares(box, 2)
+    assert box.newest()["weights"] == 2 and not lines
+    share.write_bytes({"flipped": b"momenta", "cut": b"mom", "gone": b""}[damage])
+    if damage == "gone":
+        share.unlink()
+    assert box.newest()["weights"] == 1
+    assert "skipped the checkpoint step-00000002-" in lines[0] and str(share) in lines[0]
+
+
+def test_a_full_disk_leaves_no_half_share(transformer, tmp_path, small_files, monkeypatch):
+    state = TrainingState(transformer, "style", RECIPE, engines.accelerator(RECIPE, transformer.device))
+    box = Checkpoints(tmp_path, {})
+    box.save(1, {})
+    monkeypatch.setattr(engines, "sharded_by_deepspeed", lambda accelerator: True)
+
+    def save_checkpoint(folder, tag, **_options):  # as DeepSpeed's engine does it
+        (Path(folder) / tag).mkdir()
+        torch.save(torch.ones(10_000), Path(folder) / tag / "zero_pp_rank_0_optim_states.pt")
+
+    state.transformer.save_checkpoint = save_checkpoint
+    with pytest.raises(
+        CheckpointError, match=r"step-00000002.deepspeed could not .* step-00000001-.* is whole"
+    ):
+        state.save(box, 2)
+    assert [path.name[:13] for path in tmp_path.iterdir()] == ["step-00000001"]
+
+
 def test_a_disk_that_fills_up_stops_the_training_which_continues_when_there_is_room(
     transformer, encoded, tmp_path, monkeypatch
 ):
@@ -166,7 +229,7 @@ def test_a_disk_that_fills_up_stops_the_training_which_continues_when_there_is_r
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CheckpointError, match=r"No space left.*step-00000002-.* is whole"):
         fit(transformer, encoded, tmp_path / "cut")
-    assert [path.name[:13] for path in (tmp_path / "cut").iterdir()] == ["step-00000002"]
+    assert [path.name[:13] for path in (tmp_path / "cut").glob("*step-*")] == ["step-00000002"]
     monkeypatch.setattr(os, "fsync", sync)
     rewind(transformer, start)
     assert fit(transformer, encoded, tmp_path / "cut").resumed_at == [2]

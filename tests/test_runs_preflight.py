@@ -1,10 +1,20 @@
 """What is refused before any kernel starts, and with which words."""
 
-import pytest
-import toy_film
+import importlib.util
+import json
+from pathlib import Path
 
-from cinelib.parameters import ParameterError
-from cinelib.runs import plan, selection
+import pytest
+import style_dataset
+import tiny_wan
+import torch
+import toy_film
+from typer.testing import CliRunner
+
+from cinelib import cli, obstacles
+from cinelib.dataset import VideoFolder
+from cinelib.parameters import ParameterError, StyleStage
+from cinelib.runs import manifest, plan, selection
 from cinelib.runs.files import Hashes
 from cinelib.runs.inputs import input_kind
 from cinelib.runs.workbook import Workbook, find_root
@@ -209,3 +219,85 @@ def test_every_parameter_that_names_an_input_is_marked(course):
         for name, field in model.model_fields.items():
             if isinstance(field.default, str) and field.default.startswith("data/"):
                 assert input_kind(model, name), f"{model.stage}.{name}"
+
+
+A14B = "Wan-AI/Wan2.2-I2V-A14B-Diffusers"
+
+
+@pytest.mark.parametrize(
+    "profile, values, message",
+    [
+        ("paper", {"model": A14B}, "early_stopping 'perceptual' needs sample clips.* two experts .*'loss'"),
+        ("nano", {"targets": "attn9"}, "targets 'attn9' match no linear layer; known names: attn2"),
+        ("nano", {"targets": "attn(", "rank": 4}, "targets 'attn\\('"),
+        ("nano", {"base_precision": "nf4"}, "needs bitsandbytes: pip install"),
+        ("nano", {"processes": 2, "launch": "fsdp2"}, "fsdp2 does not run on a CPU.*use ddp"),
+        ("nano", {"processes": 63, "launch": "ddp"}, "processes is 63, this machine has 2 CPU cores"),
+        ("nano", {"validation_clips": 40}, "01_data_preparation.max_clips is 40; set .* to 39 or less"),
+    ],
+)
+def test_what_would_stop_the_style_stage_late_is_told_first(course, monkeypatch, profile, values, message):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: None)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    there = importlib.util.find_spec
+
+    def without_bitsandbytes(name, package=None):
+        return None if name == "bitsandbytes" else there(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without_bitsandbytes)
+    with pytest.raises(plan.PreflightError, match=f"stage 02_style_stage: .*{message}"):
+        plan.make(course, ["02_style_stage"], profile, {"02_style_stage": values}, None, Hashes())
+
+
+@pytest.mark.parametrize("values", [{"early_stopping": "loss"}, {"patience": 0}])
+def test_two_experts_may_stop_on_the_held_out_loss_or_never(tmp_path, values):
+    folder = tiny_wan.save(tmp_path / "model", "two experts")
+    wanted = {"model": str(folder), "patience": 3, "early_stopping": "perceptual", "targets": "attn1"}
+    (reason,) = obstacles.of_model(StyleStage(**wanted), tmp_path)
+    assert "early_stopping" in reason
+    assert not obstacles.of_model(StyleStage(**{**wanted, **values}), tmp_path)
+
+
+def test_cinelib_plan_says_so_too():
+    answer = CliRunner().invoke(cli.app, ["plan", "--profile", "paper", "-p", f"02.model={A14B}"])
+    assert answer.exit_code == 2 and "early_stopping 'perceptual' needs sample clips" in answer.stderr
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Clips of 9, 9, 9 and 5 frames, as an earlier execution of notebook 01 left them in a workbook."""
+    for name in ("notebooks", "cinelib", "data"):
+        (tmp_path / name).symlink_to(Path(obstacles.__file__).parents[1] / name)
+    workbook = Workbook(tmp_path)
+    job = plan.make(workbook, ["01_data_preparation"], "nano", {}, None, Hashes()).steps[0].job
+    folder = style_dataset.write(job.folder / "dataset")
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+    rows[2]["num_frames"] = 5
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    manifest.write(job.folder, job.stage, job.identity.id, {}, upstream={}, inputs={}, seconds=1.0, kernel={})
+    return workbook, folder
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"train_batch_size": 2}, r"3 of 4 have 9 frames, clips/02.mp4 has 5; set .*steps 4 .* num_frames 5"),
+        ({"validation_clips": 4}, "leaves none to train on: the dataset's clips are 4; .* to 3 or less"),
+    ],
+)
+def test_clips_that_are_there_already_are_looked_at(prepared, values, message):
+    workbook, folder = prepared
+    with pytest.raises(plan.PreflightError, match=message):
+        plan.make(workbook, ["02_style_stage"], "nano", {"02_style_stage": values}, None, Hashes())
+    with pytest.raises(ParameterError, match=message):
+        obstacles.refuse(StyleStage(**{"validation_clips": 1, **values}), VideoFolder.open(folder))
+    fine = {"02_style_stage": {"validation_clips": 3, "train_batch_size": 2, "num_frames": 5}}
+    assert not plan.make(workbook, ["02_style_stage"], "nano", fine, None, Hashes()).steps[1].done
+    obstacles.refuse(StyleStage(validation_clips=3), VideoFolder.open(folder))
+
+
+def test_an_error_about_several_parameters_does_not_recite_them_all():
+    with pytest.raises(ParameterError) as error:
+        StyleStage.check({"processes": 2})
+    assert str(error.value).startswith("stage 02_style_stage: launch 'single' with processes 2")
+    assert "{" not in str(error.value) and len(str(error.value)) < 200

@@ -396,6 +396,15 @@ def test_a_bf16_base_trains_an_fp32_adapter_that_the_pipeline_samples_with(encod
     assert clip.shape == (5, 32, 48, 3)
 
 
+def test_batches_of_clips_of_different_lengths_are_refused_before_the_first_step(encoded, tmp_path):
+    found, null = encoded
+    mixed = [*found[:3], dataclasses.replace(found[3], num_frames=5)]
+    recipe = dataclasses.replace(RECIPE, train_batch_size=2, gradient_accumulation_steps=3)
+    with pytest.raises(ValueError, match=r"2 of 3 have 9 frames, clips/03.mp4 has 5; .*_steps 6 \(as many"):
+        fit(fresh_transformer(), (mixed, null), tmp_path, recipe)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_paper_preset_has_the_sources_numbers_and_both_of_its_batches():
     params = resolve(StyleStage, "paper", {})
     named = (params.rank, params.lora_alpha, params.learning_rate, params.warmup_ratio, params.weight_decay)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import style_dataset
 
-from cinelib import cache, examples, lora, low_precision, training, wan
+from cinelib import cache, examples, lora, training, wan
 from cinelib.dataset import VideoFolder
 from cinelib.flow_matching import Recipe
 
@@ -32,8 +32,8 @@ def encode(dataset, store):
 
 
 def fresh_transformer(card=CARD, base_precision=""):
-    pipe = wan.load_pipeline(MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))
-    low_precision.store(pipe.transformer, base_precision)
+    encoders = ("vae", "text_encoder", "image_encoder")
+    pipe = wan.load_pipeline(MODEL, device="cpu", without=encoders, base_precision=base_precision)
     lora.add(pipe.transformer, card)
     return pipe.transformer
 

@@ -25,6 +25,7 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
 from cinelib import wan
+from cinelib.checkpoints import CheckpointError
 from cinelib.examples import Example
 from cinelib.flow_matching import Recipe
 from cinelib.gauges import History
@@ -66,6 +67,9 @@ class Job:
 JOB = TypeAdapter(Job)
 
 
+_RAISED_HERE_TOO = {kind.__name__: kind for kind in (TrainingDiverged, CheckpointError)}
+
+
 class LaunchError(RuntimeError):
     """A process failed; the message ends with what it printed last."""
 
@@ -75,7 +79,9 @@ def config(engine: Engine) -> Path:
     return Path(__file__).with_name(f"{engine}.yaml")
 
 
-def check(job: Job, processes: int, engine: Engine, device: torch.device | None = None) -> None:
+def check(
+    processes: int, engine: Engine, base_precision: str = "", device: torch.device | None = None
+) -> None:
     """Refuse what this machine or an engine cannot run.
 
     Raises:
@@ -94,9 +100,9 @@ def check(job: Job, processes: int, engine: Engine, device: torch.device | None 
         raise ValueError(f"launch {engine} does not run on a CPU: {ON_CPU[engine]}; use ddp")
     if engine == "deepspeed_zero2" and importlib.util.find_spec("deepspeed") is None:
         raise ModuleNotFoundError("launch deepspeed_zero2 needs DeepSpeed: pip install -e '.[accelerator]'")
-    if job.base_precision and engine == "fsdp2":
+    if base_precision and engine == "fsdp2":
         raise ValueError(
-            f"base_precision {job.base_precision!r} and launch fsdp2 both divide the base: "
+            f"base_precision {base_precision!r} and launch fsdp2 both divide the base: "
             "leave base_precision empty, or use ddp"
         )
 
@@ -106,12 +112,14 @@ def train(
 ) -> tuple[History, dict[str, torch.Tensor]]:
     """Run the job in `processes` processes: its curves, and the weights to be shipped by parameter name.
 
+    They end with this process, whatever ends it.
+
     Raises:
         ValueError, ModuleNotFoundError: as `check`.
-        TrainingDiverged: as `training.train`.
+        TrainingDiverged, CheckpointError: as `training.train`.
         LaunchError: anything else that ended a process.
     """
-    check(job, processes, engine)
+    check(processes, engine, job.base_precision)
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()  # what this process only keeps in store, the others need
     with tempfile.TemporaryDirectory(prefix="cinelib-launch-") as folder:
@@ -138,6 +146,7 @@ def _started(path: Path, processes: int, engine: Engine) -> Iterator[subprocess.
         process = subprocess.Popen(
             [*launcher, "-m", "cinelib.launch", str(path)],
             env=environment,
+            stdin=subprocess.PIPE,  # open while this process lives: its end is how the others notice
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -147,13 +156,15 @@ def _started(path: Path, processes: int, engine: Engine) -> Iterator[subprocess.
             process.wait()
         finally:  # interrupted: the launcher takes its processes with it
             process.terminate()
+            process.stdin.close()
             process.wait()
 
 
 def _failure(folder: Path, processes: int) -> Exception:
-    diverged = folder / "diverged.txt"
-    if diverged.exists():
-        return TrainingDiverged(diverged.read_text("utf-8"))
-    reasons = sorted(folder.glob("failed-*.txt"))
-    tail = reasons[0] if reasons else folder / "errors.txt"
-    return LaunchError(f"training in {processes} processes failed: {tail.read_text('utf-8')[-3000:].strip()}")
+    # The first to fail knows why; the others fail because it is gone.
+    reasons = sorted(folder.glob("failed-*.txt"), key=lambda path: path.stat().st_mtime_ns)
+    tail = (reasons[0] if reasons else folder / "errors.txt").read_text("utf-8")[-3000:].strip()
+    kind, _, message = tail.partition(": ")
+    if reasons and kind in _RAISED_HERE_TOO:
+        return _RAISED_HERE_TOO[kind](message)
+    return LaunchError(f"training in {processes} processes failed: {tail}")

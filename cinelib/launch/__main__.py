@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 import torch.distributed
 from safetensors.torch import save_file
 
-from cinelib import engines, lora, low_precision, training, wan
+from cinelib import engines, lora, training, wan
 from cinelib.launch import JOB, Job
 
 
@@ -22,16 +23,29 @@ def _device() -> torch.device:
     return torch.accelerator.current_accelerator()
 
 
+def _end_with_the_launching_process() -> None:
+    """Its end of our standard input closes with it, whatever kills it; torchrun alone would go on."""
+    while os.read(0, 1024):
+        pass
+    os._exit(130)
+
+
 def work(job: Job, folder: Path) -> None:
     """Train; the first process writes curves and weights into `folder`."""
     device = _device()
     unused = {"transformer", "transformer_2", "vae", "text_encoder", "image_encoder"} - {job.component}
     if job.samples:
         unused -= {"vae"}
-    dtype = getattr(torch, job.dtype) if job.dtype else None
-    pipe = wan.load_pipeline(job.model, dtype=dtype, device=device, without=sorted(unused))
+    # What FSDP is to divide waits on the CPU: whole, it need not fit the device.
+    pipe = wan.load_pipeline(
+        job.model,
+        dtype=getattr(torch, job.dtype) if job.dtype else None,
+        device=device,
+        without=sorted(unused),
+        base_precision=job.base_precision,
+        waiting=(job.component,) if engines.divides_the_base() else (),
+    )
     transformer = getattr(pipe, job.component)
-    low_precision.store(transformer, job.base_precision)
     lora.add(transformer, job.card, job.adapter, seed=job.recipe.seed)
     history = training.train(
         transformer,
@@ -44,6 +58,7 @@ def work(job: Job, folder: Path) -> None:
         log=lambda line: print(line, flush=True),
         samples=job.samples.start(pipe, job.validation) if job.samples else None,
         board=job.board,
+        device=device,
     )
     weights = engines.copy(lora.parameters(transformer, job.adapter))
     if int(os.environ.get("RANK", 0)) == 0:
@@ -57,9 +72,6 @@ def main(path: Path) -> None:
     """Run the job in `path`; why it failed is written beside it, for the one who started it."""
     try:
         work(JOB.validate_json(path.read_bytes()), path.parent)
-    except training.TrainingDiverged as error:
-        (path.parent / "diverged.txt").write_text(str(error), "utf-8")
-        raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         (path.parent / f"failed-{os.environ.get('RANK', 0)}.txt").write_text(reason, "utf-8")
@@ -67,4 +79,5 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_the_launching_process, daemon=True).start()
     main(Path(sys.argv[1]))

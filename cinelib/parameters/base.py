@@ -48,14 +48,17 @@ class StageParameters(BaseModel):
 
     @classmethod
     def _explain(cls, detail: Mapping[str, Any]) -> str:
-        name = ".".join(str(part) for part in detail["loc"]) or "parameters"
+        message = detail["msg"].removeprefix("Value error, ")
+        if not detail["loc"]:  # of several parameters together; it names them
+            return message
+        name = ".".join(str(part) for part in detail["loc"])
         if detail["type"] == "extra_forbidden":
             near = get_close_matches(name, cls.model_fields, n=1, cutoff=0.5)
             known = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(cls.model_fields)
             return f"unknown parameter {name!r}; {known}"
         if detail["type"] == "missing":
             return f"missing parameter {name!r} ({cls.model_fields[name].description})"
-        return f"{name} = {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}"
+        return f"{name} = {detail['input']!r}: {message}"
 
 
 def frames_are_4k_plus_1(value: int) -> int:

@@ -52,7 +52,7 @@ class StyleStage(VideoShape):
         "single", description="how processes share the work"
     )
     validation_clips: int = Field(4, ge=1, le=1000, description="clips held out of training")
-    validation_every: int = Field(25, ge=1, description="steps between two held-out losses")
+    validation_every: int = Field(50, ge=1, description="steps between two held-out losses")
     patience: int = Field(
         0, ge=0, description="measurements of a gauge without a new best before stopping, 0 for never"
     )
@@ -63,7 +63,8 @@ class StyleStage(VideoShape):
     sample_clips: int = Field(1, ge=1, le=100, description="held-out clips that sample clips start from")
     alexnet: str = Field("", description="path of AlexNet weights for LPIPS, empty for the stand-in")
     checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints")
-    sample_scenes: int = Field(4, ge=1, le=1000, description="storyboard scenes to try the look on")
+    checkpoints_kept: int = Field(2, ge=1, le=1000, description="newest checkpoints that are kept")
+    sample_scenes: int = Field(8, ge=1, le=1000, description="storyboard scenes to try the look on")
     num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
     flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cinelib import obstacles
 from cinelib.catalogue import refusal
-from cinelib.parameters import ParameterError, StageParameters
+from cinelib.parameters import ParameterError, StageParameters, StyleStage
 from cinelib.profiles import resolve
 from cinelib.runs import manifest
 from cinelib.runs.execution import Job
@@ -94,12 +95,16 @@ def make(
         problems += _missing_inputs(workbook, params)
         if params.needs and (reason := refusal(params)):
             problems.append(reason)
+        if isinstance(params, StyleStage):
+            problems += _obstacles(workbook, params, resolved.get(params.needs[0]))
         if not workbook.notebook(stage).is_file():
             problems.append(f"{workbook.notebook(stage)} is missing; build it with: make notebooks")
     problems += _space(workbook, profile)
     if problems:
         raise PreflightError("\n".join(dict.fromkeys(problems)))
     steps = _steps(workbook, resolved, overrides, hashes)
+    if problems := _unfit_clips(steps):
+        raise PreflightError("\n".join(problems))
     return Plan(workbook, check_name(name or profile), profile, tuple(steps))
 
 
@@ -137,6 +142,25 @@ def _what_changed(job: Job) -> str:
     last = manifest.newest(job.workbook.runs, job.stage, job.params.profile, visits=False)
     parts = (read_json(last / manifest.FILE) or {}).get("identity") if last else None
     return "; ".join(changes(job.identity.parts, parts)) or "never ran" if parts else "never ran"
+
+
+def _obstacles(workbook: Workbook, params: StyleStage, prepared: StageParameters | None) -> list[str]:
+    found = [*obstacles.of_model(params, workbook.root), *obstacles.of_machine(params)]
+    if prepared is not None:
+        found += obstacles.of_count(params, prepared.max_clips, f"{prepared.stage}.max_clips is")
+    return [f"stage {params.stage}: {reason}" for reason in found]
+
+
+def _unfit_clips(steps: Sequence[Step]) -> list[str]:
+    """What the clips that an earlier execution left rule out, where they will not be made again."""
+    ready = {step.job.stage for step in steps if step.done}
+    found = []
+    for step in steps:
+        params = step.job.params
+        if isinstance(params, StyleStage) and not step.done and ready.issuperset(params.needs):
+            dataset = step.job.upstream[params.needs[0]] / "dataset"
+            found += [f"stage {params.stage}: {reason}" for reason in obstacles.of_dataset(params, dataset)]
+    return found
 
 
 def _missing_inputs(workbook: Workbook, params: StageParameters) -> list[str]:

@@ -66,7 +66,8 @@ from cinelib import generation, lora, show
 from cinelib.storyboard import frames_between, in_turn, open_still, read_storyboard
 
 pipe = wan.load_pipeline(params.model, flow_shift=params.flow_shift)
-card = lora.load(pipe, stage.upstream("02_style_stage") / "lora", "style")
+memory = stage.root / "papermill_runs" / "locks" / "hashes.json"  # where the run keeps what it has hashed
+card = lora.load(pipe, stage.upstream("02_style_stage") / "lora", "style", memory)
 board = read_storyboard(params.storyboard)
 scenes = in_turn(board, params.max_scenes)
 trigger_text = f"{params.trigger}, " if params.trigger else ""

@@ -15,7 +15,7 @@
 # | profile | time | memory | clips |
 # |---|---|---|---|
 # | smoke | about 40 s | 2 GB | 2 + 2 scenes of 32 × 48 |
-# | nano | about 3 min on 2 cores | 2 GB | 8 historical + 4 sci-fi scenes of 64 × 112, 36 clips |
+# | nano | about 3 min on 2 cores | 2 GB | 8 historical + 4 sci-fi scenes of 64 × 112, 40 clips |
 # | a100 | a day on one A100 | 77 GB of GPU memory | 8 + 8 scenes of 720 × 1280 × 81 |
 #
 # **Inputs:** the film's clips (notebook 01), LoRA and control (02), sequences (03), `data/storyboard`. **Outputs:** `table.csv`, `clips/<arm>/*.mp4`, `figures/signature.png`, `metrics.json`.
@@ -73,7 +73,7 @@ print(f"device: {conditions()}; profile: {params.profile}")
 # - **smoothness** $S$: one minus relative acceleration along the paths of points, at 16 Hz,
 # - **coherence** $C$: share of pixels where flow forward and back returns to where it started. Pixels that melt do not come back.
 #
-# Flow is OpenCV's DIS on contrast-normalised luma: no weights, so anybody gets the same number. The name is the workbook's own; no published benchmark of that name was found. To trust it, feed it motions whose flow is known exactly.
+# Flow is OpenCV's DIS on contrast-normalised luma, mended in two ways: one step of Lucas and Kanade, because DIS alone takes half a pixel for 0.535, and the motion of a large surface wherever that explains the pictures as well (`cinelib/metrics/surfaces.py`). No weights, so anybody gets the same number. The name is the workbook's own; no published benchmark of that name was found. To trust it, feed it motions whose flow is known exactly.
 
 # %%
 import numpy as np
@@ -86,10 +86,12 @@ from cinelib.metrics.motion import motion_score
 from cinelib.metrics.synthetic import Layer, synthetic_clip
 
 known = {
-    "pan, 1 px a frame": [Layer(dx=1.0)],
-    "pan, 4 px a frame": [Layer(dx=4.0)],
+    "pan, half a px a frame": [Layer(dx=0.5)],
+    "pan, 2 px a frame": [Layer(dx=2.0)],
+    "pan, 8 px a frame": [Layer(dx=8.0)],
     "zoom in": [Layer(zoom=0.01)],
     "roll": [Layer(turn=0.01)],
+    "object before a wall": [Layer(), Layer(dx=2.0, disc=(0.35, 0.5, 0.25))],
     "object before a pan": [Layer(dx=-1.0), Layer(dx=2.0, disc=(0.35, 0.5, 0.25))],
 }
 rows = []
@@ -132,26 +134,40 @@ pd.DataFrame(rows).style.format(precision=3).hide()
 #
 # `tests/test_motion_metric.py` repeats this on 54 scenes. Speed summed over all of them is right within 1 percent; a single clip is off by 2 percent in the median and 7 on average (before a still camera, where little moves, by more than a quarter); the camera's share by 3 points on average, by more than 5 in one clip of five. So trust a mean over many clips, compare clips only when they differ by more than that, and never quote MotionScore to the last digit.
 #
-# What must *not* change the score:
+# What must *not* change the score, and by how much it may:
 
 # %%
 pan, _ = synthetic_clip([Layer(dx=2.0)], num_frames=9, width=320)
-harmless = {
-    "upside down": (pan[:, ::-1], 16),
-    "backwards": (pan[::-1], 16),
-    "half as bright": (pan // 2, 16),
-    "letterboxed": (np.pad(pan, ((0, 0), (40, 40), (0, 0), (0, 0))), 16),
-    "at 32 frames a second": (synthetic_clip([Layer(dx=1.0)], num_frames=17, width=320)[0], 32),
-    "JPEG, quality 20": (np.stack([cv2.imdecode(cv2.imencode(".jpg", f, [1, 20])[1], 1) for f in pan]), 16),
-}
-plain = motion_score(pan, 16).score
-changes = {name: 100 * (motion_score(*given).score / plain - 1) for name, given in harmless.items()}
-assert max(map(abs, changes.values())) < 3
-pd.DataFrame({"clip": changes.keys(), "score changes by %": changes.values()}).style.format(
-    precision=2
-).hide()
+turn, _ = synthetic_clip([Layer(turn=0.01)], num_frames=9, width=320)
+quicker, _ = synthetic_clip([Layer(turn=0.01 * 16 / 24)], num_frames=13, width=320)
+twice = np.stack([cv2.resize(f, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC) for f in pan])
+grainy = np.clip(pan + np.random.default_rng(0).normal(0, 4, pan.shape), 0, 255).astype(np.uint8)
+jpeg = np.stack([cv2.imdecode(cv2.imencode(".jpg", f, [1, 20])[1], 1) for f in twice])
+harmless = [  # what, the clip, its frames a second, the clip to compare with, percent allowed
+    ("mirrored", pan[:, :, ::-1], 16, pan, 0.5),
+    ("upside down", pan[:, ::-1], 16, pan, 0.5),
+    ("backwards", pan[::-1], 16, pan, 0.5),
+    ("half as bright", pan // 2, 16, pan, 0.5),
+    ("gamma 0.6", (255 * (pan / 255) ** 0.6).astype(np.uint8), 16, pan, 0.5),
+    ("letterboxed", np.pad(pan, ((0, 0), (40, 40), (0, 0), (0, 0))), 16, pan, 0.5),
+    ("twice the size", twice, 16, pan, 0.5),
+    ("at 24 frames a second", quicker, 24, turn, 0.5),
+    ("with grain", grainy, 16, pan, 3),
+    ("JPEG, quality 20", jpeg, 16, twice, 3),
+]
+
+
+# %%
+rows = []
+for name, clip, rate, plain, allowed in harmless:
+    change = 100 * (motion_score(clip, rate).score / motion_score(plain, 16).score - 1)
+    rows.append({"clip": name, "score changes by %": change, "allowed": allowed})
+    assert abs(change) <= allowed, rows[-1]
+pd.DataFrame(rows).style.format(precision=2).hide()
 
 # %% [markdown]
+# These are the kind cases again. The tests repeat it on nine motions: JPEG of quality 20 on a picture of only 256 lines costs a zoom or a parallax up to 12 % of its score, and a slow pan between frame rates as much, because there the error of flow, a twentieth of a pixel, is no longer small.
+#
 # *camera share* is the part of the motion that one shift, turn and zoom of the whole picture explains: near 1 for camera moves, smaller when things move by themselves.
 #
 # Now break it. Move the sliders: jitter kills $S$, noise kills $C$, stillness kills $D$. Stutter (every frame shown twice) looks like plenty of motion to a metric that only counts speed.
@@ -218,6 +234,11 @@ damages = {
     "heavy noise": {"noise": 240},
 }
 parts = {name: motion_score(broken_motion(**change), fps=16) for name, change in damages.items()}
+mix = np.linspace(0, 1, len(pan))[:, None, None, None]
+parts["dissolve to another still"] = motion_score(
+    (pan[:1] * (1 - mix) + turn[-1:, ::-1] * mix).astype("u1"), 16
+)
+parts["frames shuffled"] = motion_score(pan[np.random.default_rng(3).permutation(len(pan))], 16)
 columns = ("score", "amplitude", "smoothness", "coherence", "mean_speed")
 display(pd.DataFrame({n: {c: getattr(m, c) for c in columns} for n, m in parts.items()}).T.round(3))
 assert parts["still"].score == 0 and all(
@@ -285,7 +306,8 @@ from cinelib.storyboard import open_still, read_storyboard
 
 style_stage = stage.upstream("02_style_stage")
 pipe = wan.load_pipeline(params.model, flow_shift=params.flow_shift)
-cards = {name: lora.load(pipe, style_stage / name, name) for name in ("lora", "control")}
+memory = stage.root / "papermill_runs" / "locks" / "hashes.json"  # where the run keeps what it has hashed
+cards = {name: lora.load(pipe, style_stage / name, name, memory) for name in ("lora", "control")}
 scenes = read_storyboard(params.storyboard)
 home = [scene for scene in scenes if scene.world == "historical"][: params.in_domain_scenes]
 away = [scene for scene in scenes if scene.world == "sci-fi"][: params.cross_domain_scenes]
@@ -321,7 +343,7 @@ trigger = f"{params.trigger}, " if params.trigger else ""
 arms = {"base": ("", ""), "LoRA": ("lora", trigger), "control": ("control", trigger)}
 arms["LoRA, no trigger"] = ("lora", "")
 plan = [("home", home, arm) for arm in ("base", "LoRA", "control")]
-plan += [("away", away, arm) for arm in ("base", "LoRA", "LoRA, no trigger")]
+plan += [("away", away, arm) for arm in arms]
 clips, started = {"home": {}, "away": {}}, time.perf_counter()
 for place, there, arm in plan:
     adapter, words = arms[arm]
@@ -332,7 +354,7 @@ for place, there, arm in plan:
     slug = arm.lower().replace(", ", "_").replace(" ", "_")
     for scene, frames in zip(there, clips[place][arm], strict=True):
         write_video(stage.folder / "clips" / slug / f"{scene.name}.mp4", frames, params.fps)
-stage.log(f"{3 * len(home) + 3 * len(away)} clips in {time.perf_counter() - started:.0f} s")
+stage.log(f"{3 * len(home) + 4 * len(away)} clips in {time.perf_counter() - started:.0f} s")
 
 # %%
 picked = [(place, arm, 0) for place in clips for arm in clips[place]]
@@ -363,7 +385,7 @@ if params.baseline:
                 rival.sample(scene.text, sampling, (scene.name,), first)
             )
         del rival
-    except FileNotFoundError as error:
+    except baselines.BaselineError as error:
         print(f"left out: {error}")
 else:
     print("no other model asked for")
@@ -379,7 +401,7 @@ film = [
     for clip in VideoFolder.open(stage.upstream("01_data_preparation") / "dataset")
 ]
 if len(film) < 4:
-    raise ValueError(f"the film has {len(film)} clips; a real-against-real floor needs 4")
+    raise ValueError(f"the film has {len(film)} clips; intervals of a feature distance need 4")
 print(f"{len(film)} clips of the film, {film[0].shape}")
 display(show.contact_sheet(film[:12], columns=6, tile=1.3, title="The film"))
 
@@ -389,7 +411,7 @@ display(show.contact_sheet(film[:12], columns=6, tile=1.3, title="The film"))
 # | number | question | better |
 # |---|---|---|
 # | grade | how far are the colours from the film's? sliced Wasserstein distance between pixel distributions, CIELAB units | lower |
-# | lighting | how far is the histogram of lightness? L* units | lower |
+# | lighting | how far is the histogram of lightness? L* units; beside it by how many stops the key light and by how much the local contrast differ | lower |
 # | drift, light drift | do grade and lighting hold from the first frame to the last? | lower |
 # | costume | how far is the costume's colour from the still's, the light on it discounted? CIELAB units; needs to know where the costume is, which the backlot tells for the opening frames | lower |
 # | costume words | does the picture fit the costume's words better than another colour's? `CLIP` margin | higher |
@@ -427,12 +449,23 @@ except FileNotFoundError as error:
 print(f"{similarity.name}: {similarity.preprocessing}" if similarity else f"CLIP-SIM left out: {reason}")
 
 
+# %%
+def light(seen, aim) -> dict[str, float]:
+    """Distance of the luma histograms, and what the key light and the local contrast differ by."""
+    found = lighting_distance(seen, aim)
+    return {
+        "lighting": found.luma,
+        "key ratio differs": found.key_ratio,
+        "local contrast differs": found.local_contrast,
+    }
+
+
 def measure(frames: np.ndarray, text: str) -> dict[str, float]:
     """Every number of one clip that needs its prompt alone."""
     motion, seen = motion_score(frames, params.fps), look(frames)
     found = {
         "grade": grade_distance(seen, film_look),
-        "lighting": lighting_distance(seen, film_look).luma,
+        **light(seen, film_look),
         "drift": look_drift(frames),
         "light drift": light_drift(frames),
         "stability": 100 * motion.smoothness * motion.coherence,
@@ -441,12 +474,12 @@ def measure(frames: np.ndarray, text: str) -> dict[str, float]:
         "D": motion.amplitude,
         "S": motion.smoothness,
         "C": motion.coherence,
+        "camera share": motion.camera_share,
+        "texture share": motion.texture_share,
+        "too fast": float(motion.too_fast),
     }
     if similarity:
-        found |= {
-            "clip_text": similarity.clip_text(frames, text),
-            "clip_temporal": similarity.clip_temporal(frames),
-        }
+        found["clip_text"], found["clip_temporal"] = similarity.text_and_temporal(frames, text)
     return found
 
 
@@ -473,8 +506,9 @@ def measure_costume(frames: np.ndarray, scene) -> dict[str, float]:
     colour = next((c for c in COLOURS if re.search(rf"\b{c}\b", scene.text)), "")
     if similarity and colour:
         others = [scene.text.replace(colour, c) for c in COLOURS if c != colour]
-        margins = [similarity.phrase_margin(frames, scene.text, wrong) for wrong in others]
-        found["costume words"] = float(np.mean(margins))
+        right, *wrong = similarity.embed_texts([scene.text, *others])  # (D,) each
+        margins = similarity.embed_frames(frames) @ (right - np.mean(wrong, axis=0))
+        found["costume words"] = float(margins.mean())
     return found
 
 
@@ -491,7 +525,7 @@ for k, frames in enumerate(
     others = look(np.concatenate([c[:: max(1, len(c) // 8)] for j, c in enumerate(film) if j != k]))
     real = measure(frames, "") if not similarity else measure(frames, home[0].text)
     seen = look(frames)
-    real |= {"grade": grade_distance(seen, others), "lighting": lighting_distance(seen, others).luma}
+    real |= {"grade": grade_distance(seen, others), **light(seen, others)}
     real.pop("clip_text", None)  # the film's captions are other prompts: not comparable
     records.append({"place": "home", "arm": "real", "scene": f"film {k}", **real})
 table = pd.DataFrame(records)
@@ -505,7 +539,7 @@ table.groupby(["place", "arm"], sort=False).mean(numeric_only=True).round(3)
 #
 # Means over a handful of clips move about. Two things make them useful. *Pairing*: every arm drew the same scenes, so we compare scene by scene and the difficulty of a scene cancels. *Exact tests*: if the adapter did nothing, each scene's difference could as well have had
 # the other sign; count how many of all $2^n$ sign patterns give a mean as large. With 8 scenes the smallest possible p is 2/256; with 4 it is 2/16, which can never be called significant. Testing several metrics earns a correction (Holm): six times 2/256 is still under 5 %, seven times is not. So six questions
-# were chosen before looking; what else is measured is *explored*, and never called sure.
+# were chosen before looking; what else is measured is *explored*, and no p-value of it is called sure (a bound on light drift enters a verdict below, as an interval).
 #
 # ### Exercise 5.2: an exact test in three lines (medium, 15 minutes)
 # Count the sign patterns whose sum is at least as large, in absolute value, as the one observed.
@@ -561,55 +595,67 @@ from cinelib.statistics import compare, corrected, mean_interval, smallest_p
 
 better = {"grade": -1, "lighting": -1, "costume": -1, "drift": -1, "stability": 1, "clip_text": 1}
 explored = {"light drift": -1, "costume words": 1, "MotionScore": 0}  # looked at, never called sure
-at_home = table[table["place"] == "home"]
-values = {arm: group.reset_index(drop=True) for arm, group in at_home.groupby("arm", sort=False)}
+of = {
+    place: {arm: g.reset_index(drop=True) for arm, g in part.groupby("arm", sort=False)}
+    for place, part in table.groupby("place", sort=False)
+}
+values = of["home"]
 
 
-def known(name: str) -> bool:
-    return name in table and values["base"][name].notna().sum() > 1
+def known(name: str, place: str = "home") -> bool:
+    return name in table and of[place]["base"][name].notna().sum() > 1
 
 
-def paired(name: str, arm: str, other: str = "base"):
+def paired(name: str, arm: str, other: str = "base", place: str = "home"):
     """Arm minus other, over the scenes where both have the number."""
-    both = values[arm][name].notna() & values[other][name].notna()
-    return compare(values[other][name][both], values[arm][name][both])
+    one, two = of[place][other][name], of[place][arm][name]
+    both = one.notna() & two.notna()
+    return compare(one[both], two[both])
 
 
 family, extra = list(filter(known, better)), list(filter(known, explored))
 
 
-def against_base(arm: str):
-    """Paired comparisons of an arm with the base model, Holm over the family that verdicts rest on."""
-    return corrected({name: paired(name, arm) for name in family}) | {n: paired(n, arm) for n in extra}
+# %%
+def against(other: str, arm: str):
+    """Paired comparisons of two arms at home, Holm over the family that verdicts rest on."""
+    return corrected({n: paired(n, arm, other) for n in family}) | {n: paired(n, arm, other) for n in extra}
 
 
 print(f"nothing to measure it by: {sorted({*better, *explored} - {*family, *extra}) or 'none'}")
-results = {arm: against_base(arm) for arm in ("LoRA", "control")}
+results = {arm: against("base", arm) for arm in ("LoRA", "control")}
+asked = {("LoRA", "base"): results["LoRA"], ("control", "base"): results["control"]}
+asked["LoRA", "control"] = against("control", "LoRA")
 print(f"n = {len(home)} pairs; the smallest p that {len(home)} pairs can give is {smallest_p(len(home)):.4f}")
 print(f"times {len(family)} metrics (Holm): {min(1, len(family) * smallest_p(len(home))):.3f}")
 
+
 # %%
-lines = [
-    {
-        "arm": arm,
-        "metric": name,
-        "better": {-1: "lower", 1: "higher", 0: "neither"}[(better | explored)[name]],
-        "base": values["base"][name].mean(),
-        "difference": result.difference,
-        "low": result.interval[0],
-        "high": result.interval[1],
-        "p": result.p,
-        "p (Holm)": result.p_holm,
-        "sure": ("higher" if result.surely_positive else "lower" if result.surely_negative else "")
-        if name in family
-        else "explored",
-    }
-    for arm, comparisons in results.items()
-    for name, result in comparisons.items()
-]
+def low_high(interval: tuple[float, float] | None) -> dict[str, float]:
+    """Two columns; empty where nearly all values are equal, which no interval can be drawn from."""
+    return dict(zip(("low", "high"), interval or (np.nan, np.nan), strict=True))
+
+
+def row_of(name: str, result) -> dict[str, object]:
+    """One line of a table of differences."""
+    row = {"metric": name, "better": {-1: "lower", 1: "higher", 0: "neither"}[(better | explored)[name]]}
+    row |= {"difference": result.difference, **low_high(result.interval), "n": result.n}
+    return row | {"p": result.p, "p (Holm)": result.p_holm}
+
+
+# %%
+lines = []
+for (arm, other), comparisons in asked.items():
+    for name, result in comparisons.items():
+        sure = "higher" if result.surely_positive else "lower" if result.surely_negative else ""
+        sure = sure if name in family else "explored"
+        lines.append({"arm": arm, "minus": other, **row_of(name, result), "sure": sure})
 differences = pd.DataFrame(lines)
 differences.to_csv(stage.folder / "differences.csv", index=False)
-differences.style.format(precision=3).hide().set_caption("arm minus base, paired by scene")
+differences.style.format(precision=3, na_rep="").hide().set_caption("paired by scene")
+
+# %% [markdown]
+# Read the last block first: LoRA minus *control*. What the two have in common came from training at all; only what is left was learned from this film.
 
 # %%
 panels = {}
@@ -620,11 +666,12 @@ for name in family + extra:
         if arm in values and values[arm][name].notna().sum() > 1
     ]
     found = {arm: values[arm][name].dropna() for arm in shown}
-    entries = [(arm, found[arm].mean(), *mean_interval(found[arm])) for arm in shown]
+    means = {arm: found[arm].mean() for arm in shown}
+    entries = [(arm, means[arm], *(mean_interval(found[arm]) or (np.nan, np.nan))) for arm in shown]
     direction = {-1: "lower is better", 1: "higher is better", 0: "compare"}[(better | explored)[name]]
-    panels[f"{name} ({direction})"] = entries
+    panels[f"{name} ({direction}), n {len(found['base'])}"] = entries
 figure = show.intervals(
-    panels, title=f"{len(home)} scenes, same first frames and noise; mean and 95 % interval", columns=3
+    panels, title="Same first frames and noise; mean over n scenes and 95 % interval", columns=3
 )
 stage.save_figure(figure, "signature")
 figure
@@ -660,21 +707,18 @@ pd.DataFrame(power_rows).style.format(precision=2, na_rep="").hide()
 from cinelib.metrics.motion import log_speed_distance, motion_retention
 
 speeds = {arm: group["speed"].to_numpy() for arm, group in values.items()}
-away_values = {
-    arm: g.reset_index(drop=True) for arm, g in table[table["place"] == "away"].groupby("arm", sort=False)
-}
+away_values = of["away"]
 motion_rows = []
 for place, arm, group in [
     ("home", "LoRA", values),
     ("home", "control", values),
     ("away", "LoRA", away_values),
+    ("away", "control", away_values),
 ]:
     kept = motion_retention(group[arm]["speed"], group["base"]["speed"])
     ratio = np.log((group[arm]["speed"] + 0.002) / (group["base"]["speed"] + 0.002))
-    low, high = np.exp(mean_interval(ratio))
-    motion_rows.append(
-        {"place": place, "arm": arm, "n": len(ratio), "motion kept": kept, "low": low, "high": high}
-    )
+    reach = {name: np.exp(end) for name, end in low_high(mean_interval(ratio)).items()}
+    motion_rows.append({"place": place, "arm": arm, "n": len(ratio), "motion kept": kept, **reach})
     motion_rows[-1]["log-speed distance to film"] = log_speed_distance(group[arm]["speed"], speeds["real"])
 motion_table = pd.DataFrame(motion_rows)
 motion_table.style.format(precision=3).hide()
@@ -703,22 +747,37 @@ sequence_table = pd.DataFrame(
 columns = ["grade", "lighting", "drift", "stability", "MotionScore"]
 print(f"{len(made)} sequences, {len(made) // sequence_table['arm'].nunique()} scenes an arm")
 sequence_means = sequence_table.groupby("arm", sort=False)[columns].mean()
+sequence_means["n"] = sequence_table.groupby("arm", sort=False).size()
 sequence_means.style.format(precision=2)
 
 # %% [markdown]
 # ## 6. Does the look stay at home?
 #
-# On the other world: with the trigger the colours should move towards the film's, without it they should not. With this few scenes read the intervals and leave p-values alone.
+# First the same paired table as above for the other world. With this few scenes read the intervals and leave p-values alone.
+
+# %%
+cross = [
+    {"arm": arm, "minus": other, **row_of(name, paired(name, arm, other, "away"))}
+    for arm, other in asked
+    for name in family + extra
+    if known(name, "away")
+]
+cross = pd.DataFrame(cross).drop(columns=["p", "p (Holm)"])
+cross.to_csv(stage.folder / "cross_domain.csv", index=False)
+cross.style.format(precision=3, na_rep="").hide().set_caption("the other world, paired by scene")
+
+# %% [markdown]
+# With the trigger the colours should move towards the film's, without it they should not.
 
 # %%
 leak = []
 for arm in ("LoRA", "LoRA, no trigger"):
     result = compare(away_values["base"]["grade"], away_values[arm]["grade"])
     leak.append({"arm": arm, "change of grade distance to the film": result.difference})
-    leak[-1] |= {"low": result.interval[0], "high": result.interval[1], "n": result.n}
-asked, unasked = (-row["change of grade distance to the film"] for row in leak)
+    leak[-1] |= {**low_high(result.interval), "n": result.n}
+called, uncalled = (-row["change of grade distance to the film"] for row in leak)
 leak = pd.DataFrame(leak)
-stage.log(f"grade moves {asked:.1f} towards the film with the trigger, {unasked:.1f} without it")
+stage.log(f"grade moves {called:.1f} towards the film with the trigger, {uncalled:.1f} without it")
 leak.style.format(precision=2).hide()
 
 # %% [markdown]
@@ -732,7 +791,7 @@ for arm in ("LoRA, no trigger", "LoRA"):
     moved = [grade_distance(a, b) for a, b in zip(clips["away"]["base"], clips["away"][arm], strict=True)]
     kept = motion_retention(away_values[arm]["speed"], away_values["base"]["speed"])
     row = {"arm": arm, "clips differ by (CIELAB)": np.mean(moved), "motion kept": kept, "n": len(moved)}
-    row |= dict(zip(("low", "high"), mean_interval(moved), strict=True))
+    row |= low_high(mean_interval(moved))
     if similarity:
         text = compare(away_values["base"]["clip_text"], away_values[arm]["clip_text"])
         row |= {"clip_text changes by": text.difference, "p": text.p}
@@ -743,7 +802,7 @@ forgotten.style.format(precision=3).hide()
 # %% [markdown]
 # ## 7. What a Frechet distance of a few clips can say
 #
-# FVD fits a Gaussian to features of real clips and one to features of generated clips, and measures the distance. With fewer clips than feature dimensions the fit is mostly imagination: two halves of the *film* are far apart too. So the distance is printed beside that floor, with the unbiased kernel
+# FVD fits a Gaussian to features of real clips and one to features of generated clips, and measures the distance. With fewer clips than feature dimensions the fit is mostly imagination: two parts of the *film* are far apart too. So the distance is printed beside that floor (as many of the film's clips in the model's place, corrected for how many are left to compare them with), with the unbiased kernel
 # distance, which is 0 on average for equal sources. Without the published I3D network this is not FVD, and does not carry the name: `FD[nano]` uses `data/nano-viewer`, a small network that learned to name what happens in backlot clips, camera move and action included.
 #
 # ### Exercise 5.3: Frechet in one dimension (easy, 10 minutes)
@@ -789,14 +848,18 @@ def frechet_1d(x, y):
 # %%
 from cinelib.metrics.frechet import feature_distances
 
-frechet_rows = []
+frechet_rows, notes = [], {}
 for arm in ("base", "LoRA", "control"):
     seen_by[arm] = extractor(clips["home"][arm])
-    for result in feature_distances(seen_by[arm], seen_by["film"], extractor, seed=params.seed).values():
+    for result in feature_distances(
+        seen_by[arm], seen_by["film"], extractor, seed=params.seed, fps=params.fps
+    ).values():
         row = {"arm": arm, "metric": result.name, "value": result.value, "n": result.n}
         row |= {"low": result.interval[0], "high": result.interval[1]} if result.interval else {}
         frechet_rows.append(row | dict(result.extra))
+        notes |= {f"{result.name}, {what}": why for what, why in result.notes.items()}
         stage.save_metrics({f"{result.name} {arm}": result.as_metric()})
+print("\n".join(f"left out: {what}: {why}" for what, why in notes.items()))
 frechet_table = pd.DataFrame(frechet_rows)
 frechet_table.style.format(precision=2, na_rep="").hide()
 
@@ -893,6 +956,14 @@ blind = [
         for net, name in ((pictures, "played backwards"), (extractor, "a little blurred"))
     ),
 ]
+blind.append(("speed", "first frame, panned over", whole["speed"], seen["first frame, panned over"]["speed"]))
+dressed = next((k for k, scene in enumerate(home) if masks.get(scene.name) is not None), None)
+if dressed is not None:
+    clip = clips["home"]["base"][dressed]
+    other_cloth = np.concatenate([clip[:3], clip[3:, :, :, ::-1]])  # red turns blue after the opening frames
+    blind.append(("costume", "colours exchanged after frame 3", *(
+        measure_costume(frames, home[dressed])["costume"] for frames in (clip, other_cloth)
+    )))  # fmt: skip
 if similarity:
     blind.append(("clip_temporal", "first frame, repeated", whole["clip_temporal"], still["clip_temporal"]))
     backwards = seen["played backwards"]["clip_text"]
@@ -916,13 +987,34 @@ at = round(home[0].interval * params.fps)
 if at < params.num_frames:
     truth = [np.asarray(open_still(s.stills[1], params.height, params.width))[None] for s in home]
     for arm in ("base", "LoRA", "control"):
-        result, _ = clip_distance([frames[at : at + 1] for frames in clips["home"][arm]], truth, distance)
+        result, _ = clip_distance(
+            [frames[at : at + 1] for frames in clips["home"][arm]], truth, distance, fps=params.fps
+        )
         print(f"{arm:8s} {result}")
         stage.save_metrics({f"{result.name} next second {arm}": result.as_metric()})
     still = [np.asarray(open_still(s.stills[0], params.height, params.width))[None] for s in home]
-    print(f"the first frame itself (nothing moved): {clip_distance(still, truth, distance)[0]}")
+    print(
+        f"the first frame itself (nothing moved): {clip_distance(still, truth, distance, fps=params.fps)[0]}"
+    )
 else:
     print(f"left out: the next still is {at} frames away and clips have {params.num_frames}")
+
+# %% [markdown]
+# VBench is the benchmark that most papers quote. Its dimensions come from its own package under its own names, when that is installed; the workbook does not imitate them.
+
+# %%
+from cinelib.metrics import vbench_adapter as vbench
+
+names = vbench.WITH_STILLS + vbench.WITHOUT_PROMPTS
+if lacking := vbench.missing(names):
+    print(f"not installed: {lacking}")
+else:
+    stills = {f"{scene.name}.mp4": scene.stills[0] for scene in [*home, *away]}
+    for arm in ("base", "lora", "control"):
+        found = vbench.vbench_scores(
+            stage.folder / "clips" / arm, names, device=str(pipe.device), stills=stills
+        )
+        print(arm, *(str(result) for result, _ in found.values()), sep="\n  ")
 
 # %% [markdown]
 # ## 10. Verdicts
@@ -937,45 +1029,48 @@ film_lora, placebo = results["LoRA"], results["control"]
 NOTICED, OTHER_CLOTH = 2.3, 18  # CIELAB: what an eye just notices; half of the 36 to any other colour
 
 
-def gained(name: str) -> bool:
-    """Surely better than base, and better than the control by an interval that leaves out 0."""
-    sure = film_lora[name].surely_negative if better[name] < 0 else film_lora[name].surely_positive
-    low, high = paired(name, "LoRA", "control").interval
-    return sure and (high < 0 if better[name] < 0 else low > 0)
+# %%
+def sides(interval: tuple[float, float] | None, margin: float = 0.0) -> tuple[bool, bool]:
+    """Whether an interval lies below a margin, and whether it lies above; without one, neither."""
+    return (interval[1] < margin, interval[0] > margin) if interval else (False, False)
 
 
-def lost(name: str) -> bool:
-    """Surely worse than base, or worse than the control by an interval that leaves out 0."""
-    sure = film_lora[name].surely_positive if better[name] < 0 else film_lora[name].surely_negative
-    low, high = paired(name, "LoRA", "control").interval
-    return sure or (low > 0 if better[name] < 0 else high < 0)
+def judge(name: str) -> tuple[bool, bool]:
+    """Shown: surely better than base, and better than the control by an interval that leaves out 0.
 
-
-def below(interval: tuple[float, float], margin: float) -> tuple[bool, bool]:
-    """Whether an interval lies below a margin, and whether it lies above: shown, refuted."""
-    return interval[1] < margin, interval[0] > margin
+    Refuted: surely worse than base, or worse than the control by such an interval.
+    """
+    result, (below, above) = film_lora[name], sides(asked["LoRA", "control"][name].interval)
+    lower, higher = result.surely_negative, result.surely_positive
+    (wins, loses), (ahead, behind) = (
+        ((lower, higher), (below, above)) if better[name] < 0 else ((higher, lower), (above, below))
+    )
+    return wins and ahead, loses or behind
 
 
 # %%
-facts = {
-    name: (gained(name), lost(name)) for name in ("grade", "lighting", "stability", "drift")
-}  # fact: shown, refuted
-drifts = [below(film_lora[name].interval, NOTICED) for name in ("drift", "light drift")]
+# fact: shown, refuted
+facts = {name: judge(name) for name in ("grade", "lighting", "stability", "drift")}
+drifts = [sides(film_lora[name].interval, NOTICED) for name in ("drift", "light drift")]  # bounds, no tests
 facts["look held"] = all(yes for yes, _ in drifts), any(no for _, no in drifts)
 facts["costume"] = facts["sequences"] = (False, False)  # unless it was measured
 if "costume" in family:
     change = (values["LoRA"]["costume"] - values["base"]["costume"]).dropna()
-    facts["costume"] = below(equivalence(change, OTHER_CLOTH).interval, OTHER_CLOTH)
+    facts["costume"] = sides(equivalence(change, OTHER_CLOTH).interval, OTHER_CLOTH)
 of_arm = {arm: group.sort_values("scene")["grade"] for arm, group in sequence_table.groupby("arm")}
 if len(of_arm["lora"]) > 1:
-    facts["sequences"] = below(compare(of_arm["base"], of_arm["lora"]).interval, 0)
+    facts["sequences"] = sides(compare(of_arm["base"], of_arm["lora"]).interval)
 # A model that stops moving is stable, and worthless.
-facts["moves"] = below(tuple(-motion_table.loc[0, ["low", "high"]].astype(float)[::-1]), -0.5)
+facts["moves"] = sides(tuple(-motion_table.loc[0, ["low", "high"]].astype(float)[::-1]), -0.5)
+# That the control merely fails to be sure is no failure: the LoRA must be nearer than it is.
+nearer, farther = sides(asked["LoRA", "control"]["grade"].interval)
+facts["control"] = nearer and not placebo["grade"].surely_negative, farther
 steadier = [facts["stability"], facts["drift"]]  # one of the two will do
 facts["steadier"] = any(yes for yes, _ in steadier), all(no for _, no in steadier)
 
 # %%
-published = bool(params.i3d and params.alexnet and similarity and similarity.name == "CLIP-SIM")
+published = extractor.published and distance.name == "LPIPS" and similarity and similarity.name == "CLIP-SIM"
+published = bool(published)
 
 
 def judged(*parts: str) -> str:
@@ -1001,7 +1096,7 @@ reasons = {
     "sequences of notebook 03 surely nearer to the film's grade than base": facts["sequences"],
     "motion surely smoother and more coherent, or the look surely steadier": facts["steadier"],
     "surely at least half of the base's motion kept": facts["moves"],
-    "the control fails on grade": (not placebo["grade"].surely_negative, placebo["grade"].surely_negative),
+    "the control fails on grade: the LoRA is nearer to the film than it is": facts["control"],
 }
 here = ["yes" if yes else "no, the opposite" if no else "not shown" for yes, no in reasons.values()]
 display(pd.DataFrame({"fact": reasons.keys(), "here": here}).style.hide())
@@ -1014,7 +1109,7 @@ numbers = {
 entries = {
     claim: {
         "value": result.difference,
-        "interval": list(result.interval),
+        "interval": result.interval and list(result.interval),
         "n": result.n,
         "p_holm": result.p_holm,
         "verdict": verdicts[claim],
@@ -1022,19 +1117,20 @@ entries = {
     for claim, result in numbers.items()
 }
 entries["claim_13"] = {"value": float(published), "n": len(home), "verdict": verdicts["claim_13"]}
-for arm, comparisons in results.items():
+for (arm, other), comparisons in asked.items():
     for name, result in comparisons.items():
-        entries[f"{name} {arm} minus base"] = {
+        entries[f"{name} {arm} minus {other}"] = {
             "value": result.difference,
-            "interval": list(result.interval),
+            "interval": result.interval and list(result.interval),
             "n": result.n,
             "p": result.p,
         }
         if result.p_holm is not None:
-            entries[f"{name} {arm} minus base"]["p_holm"] = result.p_holm
+            entries[f"{name} {arm} minus {other}"]["p_holm"] = result.p_holm
+span = motion_table.loc[0, ["low", "high"]].astype(float)  # NaN: there is none
 entries["motion_kept"] = {
     "value": motion_table.loc[0, "motion kept"],
-    "interval": motion_table.loc[0, ["low", "high"]].tolist(),
+    "interval": span.tolist() if span.notna().all() else None,
     "n": len(home),
 }
 if not similarity:
@@ -1060,7 +1156,7 @@ stage.save_metrics(entries)
 # line of adapters in section 2 tells how many each had. If the control had fewer, set `control_steps` of notebook 02 to `max_train_steps` before you rely on it.
 
 # %% [markdown] tags=["quiz"]
-# **3.** Two halves of the film have a Frechet distance of 30; your model is at 28 from the film with the same n. Is it perfect?
+# **3.** As many of the film's own clips, in the model's place, have a Frechet distance of 30 to the film; your model is at 28. Is it perfect?
 #
 # ---
 #
