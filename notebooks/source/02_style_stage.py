@@ -868,7 +868,7 @@ by_world.round(1)
 #
 # ## 12. This film, or any?
 #
-# Put the same clips of the film into two dozen other plain grades: films that nobody trained on. An adapter that has learned *this* film comes nearer to it than to those. One that only lost its habits comes nearer to all alike.
+# Put the same clips of the film into a dozen other plain grades: films that nobody trained on. An adapter that has learned *this* film comes nearer to it than to those. One that only lost its habits comes nearer to all alike.
 
 # %%
 from cinelib.statistics import mean_interval, sign_flip_test
@@ -877,7 +877,7 @@ others = [
     look(
         np.concatenate([grading.apply(frames, grading.draw(params.seed, 10**6, k)) for frames in film_frames])
     )
-    for k in range(24)
+    for k in range(12)
 ]
 
 
@@ -898,7 +898,7 @@ for arm in ("lora", "control"):
     row |= {"more towards the film": specific[arm].mean(), "low": low, "high": high}
     rows.append(row | {"p": sign_flip_test(specific[arm])})
 for_this_film = pd.DataFrame(rows)
-for_this_film.style.format(precision=2, na_rep="").hide()
+for_this_film.style.format(precision=3, na_rep="").hide()
 
 # %% [markdown]
 # The last columns are the answer: a 95 % interval over scenes, and an exact test of all ways to flip the scenes' signs. This is how a negative control is read: not "it does not move", but "it moves no more towards this film than towards any other".

@@ -414,7 +414,7 @@ display(show.contact_sheet(film[:12], columns=6, tile=1.3, title="The film"))
 # | lighting | how far is the histogram of lightness? L* units; beside it by how many stops the key light and by how much the local contrast differ | lower |
 # | drift, light drift | do grade and lighting hold from the first frame to the last? | lower |
 # | costume | how far is the costume's colour from the still's, the light on it discounted? CIELAB units; needs to know where the costume is, which the backlot tells for the opening frames | lower |
-# | costume words | does the picture fit the costume's words better than another colour's? `CLIP` margin | higher |
+# | costume words, held | does the picture fit the costume's words better than another colour's (`CLIP` margin), and the last frame as well as the first (its change)? | higher |
 # | stability | is the motion smooth and coherent? $100\,S\,C$ | higher |
 # | MotionScore, speed | how much moves? | neither: compare |
 # | `clip_text` | does the picture fit the words? | higher |
@@ -509,6 +509,7 @@ def measure_costume(frames: np.ndarray, scene) -> dict[str, float]:
         right, *wrong = similarity.embed_texts([scene.text, *others])  # (D,) each
         margins = similarity.embed_frames(frames) @ (right - np.mean(wrong, axis=0))
         found["costume words"] = float(margins.mean())
+        found["costume words held"] = float(margins[-1] - margins[0])
     return found
 
 
@@ -594,7 +595,12 @@ def exact_p(differences):
 from cinelib.statistics import compare, corrected, mean_interval, smallest_p
 
 better = {"grade": -1, "lighting": -1, "costume": -1, "drift": -1, "stability": 1, "clip_text": 1}
-explored = {"light drift": -1, "costume words": 1, "MotionScore": 0}  # looked at, never called sure
+explored = {
+    "light drift": -1,
+    "costume words": 1,
+    "costume words held": 1,
+    "MotionScore": 0,
+}  # looked at, never called sure
 of = {
     place: {arm: g.reset_index(drop=True) for arm, g in part.groupby("arm", sort=False)}
     for place, part in table.groupby("place", sort=False)
