@@ -363,7 +363,8 @@ def test_smoke_recipe_runs_restores_and_exports(tmp_path):
     features = VideoFeatures(str(folders[2]))
     assert features.name == "nano"
     assert features(clips).shape == (2, SETTINGS.size.video_widths[-1])
-    assert np.array_equal(features(clips)[1], features(clips[1:])[0])
+    alone = features(clips[1:])[0]  # in a batch of its own: equal up to rounding
+    assert features(clips)[1] == pytest.approx(alone, abs=1e-4 * np.abs(alone).max())
     history = json.loads((folders[0] / "training.json").read_text())
     assert history["stages"]["denoiser"]["steps"] == SETTINGS.denoiser.steps
     assert set(history["autoencoder_psnr"]) == {"vae-0-1frames", "vae-1-5frames"}
@@ -704,7 +705,8 @@ def test_video_features_take_a_videomae(tmp_path):
     clips = np.random.default_rng(0).integers(0, 256, (2, 9, 32, 48, 3), np.uint8)
     assert features.name == "tiny"
     assert features(clips).shape == (2, 16)
-    assert np.array_equal(features(clips)[1], features(clips[1:])[0])
+    alone = features(clips[1:])[0]  # in a batch of its own: equal up to rounding
+    assert features(clips)[1] == pytest.approx(alone, abs=1e-4 * np.abs(alone).max())
 
 
 def test_shipped_viewer_sees_what_happens_and_forgives_softness():
