@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cinelib.geometry import Geometry
 
 HEADER = 400  # of one entry: the tensors' names and shapes, and what it was made from
+CODE = 64  # of one made from pixels: which code made it
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ def of_training(
     volume = frames * height * width
     condition = 4 * (channels * height * width if in_place else (config["in_channels"] - channels) * volume)
     image = 4 * geometry.image_tokens * (config.get("image_dim") or 0)
-    filmed = condition + (2 if last_frame else 1) * image + HEADER
+    filmed = condition + (2 if last_frame else 1) * image + HEADER + CODE
     sets = 2 if scrambled else 1
     state = 4 * adapter * (4 if moving_average else 3)
     return Storage(
-        latents=sets * clips * (4 * channels * volume + HEADER),
-        conditions=clips * (sets * filmed + variants * (condition + image + HEADER)),
+        latents=sets * clips * (4 * channels * volume + HEADER + CODE),
+        conditions=clips * (sets * filmed + variants * (condition + image + HEADER + CODE)),
         text=(clips + 1) * (4 * caption_tokens * config["text_dim"] + HEADER),
         adapters=experts * 3 * 4 * adapter,
         checkpoints=experts * checkpoints * (2 * state + best * 4 * adapter),
