@@ -239,6 +239,7 @@ def test_deepspeed_zero2_on_two_cpu_processes_equals_one_process(encoded, tmp_pa
 
 # accelerate leaves FSDP out on a CPU, torch's fully_shard does not mind: the plugin is put in by hand here.
 SHARDED = """
+    import os
     import sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
@@ -280,6 +281,7 @@ SHARDED = """
         if torch.distributed.get_rank() == 0:
             torch.save({{"weights": found, "history": vars(history)}}, out / (name + ".result"))
     torch.distributed.destroy_process_group()
+    os._exit(0)  # as cinelib.launch does
 """
 
 

@@ -81,3 +81,5 @@ def main(path: Path) -> None:
 if __name__ == "__main__":
     threading.Thread(target=_end_with_the_launching_process, daemon=True).start()
     main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    os._exit(0)  # all is written; a thread of gloo's now and then aborts the interpreter's own way out
