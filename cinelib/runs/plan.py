@@ -3,7 +3,7 @@
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cinelib import obstacles
@@ -106,11 +106,6 @@ def make(
     if problems := _unfit_clips(steps):
         raise PreflightError("\n".join(problems))
     return Plan(workbook, check_name(name or profile), profile, tuple(steps))
-
-
-def refreshed(step: Step, hashes: Hashes) -> Step:
-    """The step as it stands now."""
-    return replace(step, reason=step.job.problem(hashes))
 
 
 def _steps(
