@@ -58,7 +58,7 @@ def run(
     ] = None,
     name: Annotated[str | None, typer.Option(help="the run's name [default: the profile's]")] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="stages at a time [default: one for two cores]")
+        int | None, typer.Option(min=1, help="stages at a time [default: 2, with more than 5 cores up to 4]")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="show what would be done, and why; execute nothing")

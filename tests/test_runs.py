@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import toy_film
@@ -255,6 +256,32 @@ def test_a_stage_that_measures_time_runs_alone(workbook, monkeypatch):
     assert outcome.ok
     alone = board.told.index(("00_sound", "start"))
     assert board.told[alone + 1] == ("00_sound", "done")
+
+
+@pytest.mark.slow
+def test_a_stage_that_measures_time_holds_nothing_back_before_it_can_start(workbook, monkeypatch):
+    monkeypatch.setattr(Grade, "measures_time", True)
+    order = ("01_cut", "02_grade", "03_prints", "00_sound")
+    stages = {name: workbook.stages[name] for name in order}
+    board = Silent()
+    _, outcome = executed(
+        replace(workbook, stages=stages),
+        {"00_sound": {"seed": 5}, "01_cut": {"seed": 5}},
+        jobs=2,
+        board=board,
+    )
+    assert outcome.ok
+    assert set(board.told[:2]) == {("01_cut", "start"), ("00_sound", "start")}
+    alone = board.told.index(("02_grade", "start"))
+    assert board.told[alone + 1] == ("02_grade", "done")
+
+
+@pytest.mark.parametrize(("cores", "jobs"), [(1, 1), (2, 2), (4, 2), (6, 3), (64, 4)])
+def test_two_stages_at_a_time_on_two_cores(cores, jobs, monkeypatch):
+    monkeypatch.setattr(pipeline.Path, "exists", lambda path: False)
+    assert pipeline.default_jobs(cores) == jobs
+    monkeypatch.setattr(pipeline.Path, "exists", lambda path: True)
+    assert pipeline.default_jobs(cores) == 1, "an accelerator is not shared"
 
 
 @pytest.mark.slow

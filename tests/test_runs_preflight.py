@@ -207,6 +207,31 @@ def test_paths_are_meant_from_the_shells_folder(workbook, tmp_path):
     assert kept["01_cut"]["footage"] == "footage"
 
 
+def test_every_folder_of_a_list_must_exist_and_is_found_from_the_shells_folder(course, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "weights").write_text("1")
+    typed = {"05_evaluation": {"style_runs": ["mine", "nowhere"]}}
+    given = selection.local_paths(course, typed, tmp_path)
+    assert given["05_evaluation"]["style_runs"] == [str(tmp_path / "mine"), "nowhere"]
+    with pytest.raises(plan.PreflightError, match="style_runs = 'nowhere': no such folder") as error:
+        plan.make(course, ["05"], "nano", given, None, Hashes())
+    assert "mine" not in str(error.value)
+
+
+def test_what_a_folder_of_a_list_holds_is_part_of_the_stage(course, tmp_path):
+    (tmp_path / "weights").write_text("1")
+
+    def inputs():
+        given = {"05_evaluation": {"style_runs": [str(tmp_path)]}}
+        *_, step = plan.make(course, ["05"], "nano", given, None, Hashes()).steps
+        return step.job.identity
+
+    before = inputs()
+    assert inputs().id == before.id and str(tmp_path) in before.parts["inputs"]
+    (tmp_path / "weights").write_text("2")
+    assert inputs().id != before.id
+
+
 @pytest.mark.parametrize("value", ["data/no-such-model", "./missing", "/nowhere/model", "missing"])
 def test_a_model_that_can_only_be_a_path_must_exist(course, value):
     with pytest.raises(plan.PreflightError, match="no such folder"):

@@ -360,6 +360,14 @@ def test_values_that_are_nearly_all_equal_have_no_interval(tmp_path):
         (["--i3d", "x.pt"], "go together"),
         (["--metrics", "vbench"], "pip install vbench"),
         (["--window", "3", "--seconds", "2"], "need 0 < window <= seconds"),
+        (["--metrics", "raft"], "raft needs --raft FILE"),
+        (
+            ["--raft", "missing.pth"],
+            "fetch them with: curl -LO https://download.pytorch.org/models/raft_large",
+        ),
+        (["--metrics", "costume"], "costume needs --costume and --wrong-costume"),
+        (["--costume", "a red gown"], "one phrase alone has no control"),
+        (["--costume", "a red gown", "--wrong-costume", "a blue one"], "give --clip-model"),
         (["--clip-model", "nowhere/none"], "hf download openai/clip-vit-base-patch32"),
         (["--prompts", "missing.jsonl"], "prompts missing.jsonl"),
         (["--reference", "nowhere"], "does not exist"),
@@ -433,6 +441,38 @@ def test_prompts_reach_their_clips_and_missing_ones_are_counted(folder, tmp_path
     entry = result["summary"]["CLIP-SIM[nano] clip_text"]
     assert entry["n"] == 1 and entry["excluded"] == {"no prompt": 3}
     assert "MotionScore" in result["summary"], "similarity of frames never goes without motion"
+
+
+def test_a_costume_is_compared_with_the_wrong_one_and_exchanging_them_exchanges_the_sign(folder, tmp_path):
+    phrases = ("a crimson gown", "a white suit")
+
+    def margins(right, wrong):
+        options = ["--clip-model", str(SHIPPED), "--costume", right, "--wrong-costume", wrong]
+        answer = run(folder / "a.mp4", tmp_path, *options, "--metrics", "costume")
+        assert answer.exit_code == 0
+        (clip,) = json.loads(answer.stdout)["clips"]
+        return {name: value for name, value in clip["values"].items() if "costume" in name}
+
+    found, exchanged = margins(*phrases), margins(*phrases[::-1])
+    assert set(found) == {"CLIP-SIM[nano] costume margin", "CLIP-SIM[nano] costume held"}
+    assert exchanged == pytest.approx({name: -value for name, value in found.items()})
+    assert found["CLIP-SIM[nano] costume margin"] != 0
+
+
+def test_learned_flow_is_reported_apart_under_its_own_name(folder, tmp_path):
+    import torch
+    from torchvision.models.optical_flow import raft_small
+
+    torch.manual_seed(0)
+    torch.save(raft_small(weights=None).state_dict(), tmp_path / "raft.pth")
+    answer = run(folder / "a.mp4", tmp_path, "--metrics", "motion,raft", "--raft", str(tmp_path / "raft.pth"))
+    assert answer.exit_code == 0
+    result = json.loads(answer.stdout)
+    learned = [name for name in result["summary"] if name.startswith("MotionScore[raft-small-")]
+    assert len(learned) == 1, "untrained weights do not pass for the published ones"
+    assert result["summary"][learned[0]]["measure"] == "raft"
+    assert result["summary"]["MotionScore"]["value"] > 10, "that of DIS stays what it is"
+    assert result["provenance"]["raft"]["weights"][:8] in learned[0]
 
 
 def test_prompts_for_files_that_are_not_here_are_named(folder, tmp_path, counted):

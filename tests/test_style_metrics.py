@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cinelib.metrics import style
 from cinelib.metrics.style import (
     grade_distance,
     light_drift,
@@ -31,6 +32,16 @@ def from_lab(lab):
 def test_a_frame_set_is_at_distance_zero_from_itself_in_any_order():
     clip = picture()
     assert grade_distance(clip, clip[::-1]) == 0
+
+
+@pytest.mark.parametrize("colours", [1, 2, 5000])
+def test_quantiles_by_counting_are_those_of_numpy(colours):
+    rng = np.random.default_rng(3)
+    palette = rng.integers(0, 256, (colours, 3), dtype=np.uint8)
+    frames = palette[rng.integers(colours, size=(4, 30, 40))]
+    pixels = style._lab(frames).reshape(-1, 3).astype(float)
+    wanted = [np.quantile(pixels @ direction, style._LEVELS) for direction in style._directions()]
+    assert np.abs(style.look(frames).quantiles - wanted).max() < 3e-3
 
 
 @pytest.mark.parametrize("shift", [(6, 0, 0), (0, 8, 0), (0, 0, -10), (3, 4, 5)])

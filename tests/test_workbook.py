@@ -86,3 +86,26 @@ def test_a_parameter_of_stage_03_concerns_03_04_and_05_only(executed):
         "05": "to do",
         "09": "done",
     }
+
+
+def test_further_trainings_enter_the_evaluation(run):
+    other = cinelib("run", "02", "--profile", "smoke", "--name", f"{NAME}-seed-1", "-p", "02.seed=1")
+    assert other.returncode == 0, other.stdout + other.stderr
+    folder = next(
+        stage.folder
+        for stage in state.load(Workbook(find_root()), f"{NAME}-seed-1").stages
+        if stage.name == "02_style_stage"
+    )
+    named = f"05.style_runs=[{folder}]"
+    answer = cinelib("run", "05", "--profile", "smoke", "--name", f"{NAME}-runs", "-p", named)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    evaluation = state.load(Workbook(find_root()), f"{NAME}-runs").stages[-1]
+    text = (evaluation.folder / "out.ipynb").read_text()
+    assert "spread between runs" in text and "one training: nothing here" not in text
+
+
+def test_the_same_training_does_not_pass_for_another(run):
+    folder = next(stage.folder for stage in run.stages if stage.name == "02_style_stage")
+    arguments = ("--profile", "smoke", "--name", f"{NAME}-twice", "-p", f"05.style_runs=[{folder}]")
+    answer = cinelib("run", "05", *arguments)
+    assert answer.returncode == 1 and "the same training twice" in answer.stdout + answer.stderr

@@ -103,6 +103,19 @@ class ClipSimilarity:
         vectors = self.embed_frames(as_clip(clip, minimum=2))
         return float((vectors @ self.embed_texts([prompt])[0]).mean()), _temporal(vectors)
 
+    def margins(self, clip: np.ndarray, right: str, wrong: Sequence[str]) -> np.ndarray:
+        """Of each frame (T,): cosine to what should be seen minus the mean cosine to what should not.
+
+        The control is in the number: what all the texts have in common cancels.
+
+        Raises:
+            ValueError: a text is empty, or no wrong one.
+        """
+        if not len(wrong):
+            raise ValueError("wrong must hold at least one text to compare with")
+        first, *others = self.embed_texts([right, *wrong])
+        return self.embed_frames(clip) @ (first - np.mean(others, axis=0))
+
 
 def _label(model: str, sha256: str) -> str:
     """What names the network in brackets; empty for the published one."""

@@ -68,6 +68,14 @@ def planes_of(frames: np.ndarray) -> Planes:
     return Planes(*zip(*in_threads(lambda plane: _planes(plane[rows, columns]), gray), strict=True))
 
 
+def in_picture(frames: np.ndarray) -> np.ndarray:
+    """Frames (T, H, W, 3) uint8 in colour without their bars, short side 256, as `planes_of` sees them."""
+    import cv2
+
+    rows, columns = _picture(in_threads(lambda frame: cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), frames))
+    return np.stack(in_threads(lambda frame: _small(frame[rows, columns]), frames))
+
+
 def dis() -> "cv2.DISOpticalFlow":
     """OpenCV's DIS as used here: the medium preset with cheaper numbers.
 
@@ -127,15 +135,21 @@ def _refined(flow: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarra
 def _planes(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     import cv2
 
-    scale = SHORT_SIDE / min(gray.shape)
-    size = round(gray.shape[1] * scale), round(gray.shape[0] * scale)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    small = cv2.resize(gray, size, interpolation=how)
+    small = _small(gray)
     luma = small.astype(np.float32)
     mean = cv2.GaussianBlur(luma, (0, 0), _SIGMA)
     variance = np.maximum(cv2.GaussianBlur(luma * luma, (0, 0), _SIGMA) - mean * mean, 0)
     z = (luma - mean) / np.sqrt(variance + _NOISE)
     return small, np.clip(np.rint(127.5 + 42.5 * z), 0, 255).astype(np.uint8), variance > _NOISE
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    import cv2
+
+    height, width = picture.shape[:2]
+    scale = SHORT_SIDE / min(height, width)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=how)
 
 
 def _picture(gray: list[np.ndarray]) -> tuple[slice, slice]:

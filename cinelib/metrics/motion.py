@@ -6,7 +6,7 @@ relative acceleration of FVMD, coherence the forward-backward check of Sundaram 
 is not better by itself: compare with the base model or with real clips.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
@@ -15,12 +15,15 @@ import numpy as np
 from cinelib.metrics.camera import camera_part
 from cinelib.metrics.clip import as_clip
 from cinelib.metrics.fields import coherent, length, warp
-from cinelib.metrics.flow import SHORT_SIDE, flow_between, in_threads, planes_of
+from cinelib.metrics.flow import SHORT_SIDE, flow_between, in_picture, in_threads, planes_of
 
 MOVING = 6 * 8 / SHORT_SIDE  # t1: VBench calls a clip moving above 6 px per 1/8 s at 256
 STILL = 0.05 * MOVING  # t0
 FAST = 0.5  # short sides per second above which DIS underestimates
 _AMPLITUDE_HZ, _SMOOTHNESS_HZ = 8.0, 16.0
+
+# Frames (T, h, w, 3) and pairs of them to flow there and flow back, two lists of (h, w, 2) in pixels.
+Flow = Callable[[np.ndarray, list[tuple[int, int]]], tuple[list[np.ndarray], list[np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,20 @@ class Motion:
         return asdict(self)
 
 
-def motion_score(frames: np.ndarray, fps: float | None, seconds: Sequence[float] | None = None) -> Motion:
+def motion_score(
+    frames: np.ndarray,
+    fps: float | None,
+    seconds: Sequence[float] | None = None,
+    flow: Flow | None = None,
+) -> Motion:
     """Measure the motion of one clip.
 
     Args:
         frames: (T, H, W, 3) uint8 RGB.
         fps: frames per second; ignored when `seconds` is given.
         seconds: true time of each frame, strictly increasing, for variable frame rates.
+        flow: another engine, such as `raft.Raft`, in the place of DIS; its numbers are not comparable with
+            those of DIS and go under its own name.
 
     Returns:
         D = mean_t clip((s_t - t0) / (t1 - t0), 0, 1) of the speed s_t of the fastest 5 % at 8 Hz;
@@ -63,7 +73,8 @@ def motion_score(frames: np.ndarray, fps: float | None, seconds: Sequence[float]
     times = _times(len(frames), fps, seconds)
     planes = planes_of(frames)
     slow, fast = (_sampled(times, rate) for rate in (_AMPLITUDE_HZ, _SMOOTHNESS_HZ))
-    flows, returns = flow_between(planes, [*pairwise(slow.tolist()), *pairwise(fast.tolist())])
+    pairs = [*pairwise(slow.tolist()), *pairwise(fast.tolist())]
+    flows, returns = flow(in_picture(frames), pairs) if flow else flow_between(planes, pairs)
     steps = len(slow) - 1
     forward, backward = flows[steps:], returns[steps:]
     # Both directions, because a zoom in and the same zoom out show different pixels at the border.
@@ -170,7 +181,9 @@ def _camera_share(
     flows: Sequence[np.ndarray], masks: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> float | None:
     """What one similarity a frame explains: sum|F_cam| / (sum|F_cam| + sum|F - F_cam|), reliable pixels."""
-    parts = [camera_part(flow, mask & inside) for flow, (mask, inside) in zip(flows, masks, strict=True)]
+    parts = in_threads(
+        lambda pair: camera_part(pair[0], np.logical_and(*pair[1])), zip(flows, masks, strict=True)
+    )
     measured, camera = (np.concatenate(found) for found in zip(*parts, strict=True))
     explained, left = (float(length(part).sum()) for part in (camera, measured - camera))
     still = len(measured) * STILL * SHORT_SIDE / _SMOOTHNESS_HZ

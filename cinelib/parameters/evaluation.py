@@ -32,6 +32,11 @@ class Evaluation(VideoShape):
     i3d: str = Field("", description="path of the I3D torchscript file for FVD, empty for FD[...]")
     i3d_sha256: str = Field("", description="SHA-256 of that file")
     alexnet: str = Field("", description="path of AlexNet weights for LPIPS, empty for the stand-in")
+    style_runs: list[str] = Field(
+        [],
+        description="folders of further runs of notebook 02, same recipe, other seeds",
+        json_schema_extra={"input": "folder"},
+    )
     baseline: OptionalModelPath = Field(
         "", description="diffusers folder or hub id of another model to compare with, empty for none"
     )

@@ -2,7 +2,7 @@
 
 import ast
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,17 @@ def input_kind(params: type[StageParameters] | StageParameters, name: str) -> st
     return str(marks.get("input", "")) if isinstance(marks, dict) else ""
 
 
+def given(params: StageParameters) -> Iterator[tuple[str, str, str]]:
+    """Name, kind and value of each parameter that names an input; once for each value of a list."""
+    for name in type(params).model_fields:
+        if kind := input_kind(params, name):
+            value = getattr(params, name)
+            yield from ((name, kind, one) for one in (value if isinstance(value, list) else [value]) if one)
+
+
 def marked(root: Path, params: StageParameters) -> dict[str, Path]:
     """Local paths among the parameters that name an input. A hub id is its own name; it has no local path."""
-    named = {name: getattr(params, name) for name in type(params).model_fields if input_kind(params, name)}
-    return {value: root / value for value in named.values() if value and (root / value).exists()}
+    return {value: root / value for _, _, value in given(params) if (root / value).exists()}
 
 
 def named(root: Path, trees: Iterable[ast.AST]) -> dict[str, Path]:
@@ -39,9 +46,8 @@ def provenance(
     found: dict[str, Any] = {}
     for name, value in known.items():
         found[name] = {"sha256": value}
-    for name in type(params).model_fields:
-        value = getattr(params, name)
-        if input_kind(params, name) == "model" and value:
+    for _, kind, value in given(params):
+        if kind == "model":
             path = root / value
             entry = found.setdefault(value, {})
             if path.is_dir():

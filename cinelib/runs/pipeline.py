@@ -37,10 +37,14 @@ class Outcome:
 
 
 def default_jobs(cores: int | None = None) -> int:
-    """Stages at a time: two cores each, at most four; one where they would share an accelerator."""
-    if Path("/dev/nvidia0").exists():
+    """Stages at a time: two, or one for two cores up to four; one where they would share an accelerator.
+
+    Two even on two cores: a stage that imports, decodes or draws leaves one of them idle.
+    """
+    cores = cores or _cores()
+    if cores == 1 or Path("/dev/nvidia0").exists():
         return 1
-    return max(1, min(4, (cores or _cores()) // 2))
+    return max(2, min(4, cores // 2))
 
 
 def run(plan: Plan, hashes: Hashes, board: Board, jobs: int | None = None) -> Outcome:
@@ -96,27 +100,28 @@ class _Schedule:
 
     def _launch(self) -> None:
         for stage, job in list(self._waiting.items()):
+            if not self._finished.issuperset(job.params.needs):
+                continue
             alone = job.params.measures_time or any(
                 other.params.measures_time for other in self._running.values()
             )
             if len(self._running) >= self._jobs or (alone and self._running):
                 return
-            if all(needed in self._finished for needed in job.params.needs):
-                del self._waiting[stage]
-                future = self._pool.submit(
-                    ensure, job, self._hashes, self._board, self._threads(job), self._cancel
-                )
-                self._running[future] = job
+            del self._waiting[stage]
+            future = self._pool.submit(
+                ensure, job, self._hashes, self._board, self._threads(job), self._cancel
+            )
+            self._running[future] = job
 
     def _threads(self, job: Job) -> int:
-        """Cores for one stage: all of them when nothing can run beside it."""
+        """Cores for one stage: all of them when nothing can run beside it, two at least where there are."""
         beside = [
             other
             for other in (*self._waiting.values(), *self._running.values())
             if not other.params.measures_time
         ]
         share = 1 if job.params.measures_time else min(self._jobs, 1 + len(beside))
-        return max(1, _cores() // share)
+        return max(min(2, _cores()), _cores() // share)  # what waits sleeps: see GOMP_SPINCOUNT in cli
 
     def _end(self, job: Job, future: Future[bool]) -> None:
         try:

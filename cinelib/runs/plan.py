@@ -14,7 +14,7 @@ from cinelib.runs import manifest
 from cinelib.runs.execution import Job
 from cinelib.runs.files import Hashes, read_json
 from cinelib.runs.identity import changes, identify
-from cinelib.runs.inputs import input_kind
+from cinelib.runs.inputs import given
 from cinelib.runs.selection import Overrides, with_dependencies
 from cinelib.runs.workbook import Workbook
 
@@ -160,10 +160,7 @@ def _unfit_clips(steps: Sequence[Step]) -> list[str]:
 
 def _missing_inputs(workbook: Workbook, params: StageParameters) -> list[str]:
     found = []
-    for name in type(params).model_fields:
-        value, kind = getattr(params, name), input_kind(params, name)
-        if not kind or not value:
-            continue
+    for name, kind, value in given(params):
         path = workbook.root / value
         where = f"{params.stage}: {name} = {value!r}"
         if kind == "folder" and not path.is_dir():

@@ -186,9 +186,20 @@ def local_paths(workbook: Workbook, overrides: Overrides, here: Path) -> Overrid
     changed = {stage: dict(values) for stage, values in overrides.items()}
     for stage, values in changed.items():
         for name, value in values.items():
-            if isinstance(value, str) and value and input_kind(workbook.stages[stage], name):
-                path = (here / Path(value).expanduser()).resolve()
-                if path.exists():
-                    inside = path.is_relative_to(workbook.root.resolve())
-                    values[name] = str(path.relative_to(workbook.root.resolve()) if inside else path)
+            if input_kind(workbook.stages[stage], name):
+                root = workbook.root.resolve()
+                values[name] = (
+                    [_local_path(root, one, here) for one in value]
+                    if isinstance(value, list)
+                    else _local_path(root, value, here)
+                )
     return changed
+
+
+def _local_path(root: Path, value: Any, here: Path) -> Any:
+    if not isinstance(value, str) or not value:
+        return value
+    path = (here / Path(value).expanduser()).resolve()
+    if not path.exists():
+        return value
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)

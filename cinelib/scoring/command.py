@@ -20,7 +20,10 @@ def score(
     reference: Annotated[Path | None, typer.Option(help="folder of real clips to compare with")] = None,
     prompts: Annotated[Path | None, typer.Option(help=".jsonl, .csv or .json: file_name, text")] = None,
     metrics: Annotated[
-        str, typer.Option(help="motion,style,clip,features,perceptual,vbench [default: what inputs allow]")
+        str,
+        typer.Option(
+            help="motion,raft,style,clip,costume,features,perceptual,vbench [default: what inputs allow]"
+        ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable, on standard output")] = False,
     seconds: Annotated[float, typer.Option(help="look at the first seconds of each clip")] = 10.0,
@@ -32,6 +35,11 @@ def score(
     i3d: Annotated[str, typer.Option(help="I3D torchscript file, for FVD")] = "",
     i3d_sha256: Annotated[str, typer.Option(help="SHA-256 of that file")] = "",
     alexnet: Annotated[str, typer.Option(help="AlexNet weights, for LPIPS")] = "",
+    raft: Annotated[
+        str, typer.Option(help="RAFT weights, for MotionScore[raft-...] beside that of DIS")
+    ] = "",
+    costume: Annotated[str, typer.Option(help="what somebody wears, in words: 'a crimson gown'")] = "",
+    wrong_costume: Annotated[str, typer.Option(help="the wrong costume, to compare with")] = "",
     cache: Annotated[Path | None, typer.Option(help="where measured clips are remembered")] = None,
 ) -> None:
     """Measure any folder of videos: numbers for each clip and for all, with intervals.
@@ -50,7 +58,7 @@ def score(
     try:
         request = Request(
             path, cache or _home(), reference, prompts, chosen, seconds, window,
-            model, features, i3d, i3d_sha256, alexnet,
+            model, features, i3d, i3d_sha256, alexnet, raft, costume, wrong_costume,
         )  # fmt: skip
         disable_progress_bar()  # of transformers, for every small network
         result = _watched(measure, request)
@@ -100,7 +108,7 @@ def _empty(result: dict[str, Any], chosen: tuple[str, ...], prompted: bool) -> b
 
 def _show(console: Console, result: dict[str, Any]) -> None:
     rows = result["clips"]
-    names = [*_COLUMNS, *(name for name in result["summary"] if "clip_t" in name)]
+    names = [*_COLUMNS, *(name for name in result["summary"] if "clip_t" in name or "costume" in name)]
     columns = [name for name in names if any(name in row["values"] for row in rows)]
     table = Table(title=f"{len(rows)} clips of {result['path']}", title_justify="left")
     for name in ("clip", "size", "fps", *columns):

@@ -12,6 +12,7 @@ from cinelib.footage.sources import Source
 from cinelib.metrics.clip_sim import ClipSimilarity
 from cinelib.metrics.extractors import I3D, Extractor, FrameFeatures
 from cinelib.metrics.perceptual import LPIPS, FeatureDistance
+from cinelib.metrics.raft import Raft
 from cinelib.metrics.style import Look, look
 from cinelib.metrics.vbench_adapter import WITH_PROMPTS, WITHOUT_PROMPTS, vbench_scores
 from cinelib.metrics.video_features import VideoFeatures
@@ -19,6 +20,7 @@ from cinelib.runs.files import Hashes, digest
 from cinelib.scoring.clips import Footage, ScoreError
 from cinelib.scoring.implementation import code_of, versions_of
 from cinelib.scoring.ledger import Entry, Ledger
+from cinelib.scoring.measures.costume import CostumeMeasure
 from cinelib.scoring.measures.features import FeatureMeasure
 from cinelib.scoring.measures.measure import Measure
 from cinelib.scoring.measures.motion import MotionMeasure
@@ -26,7 +28,7 @@ from cinelib.scoring.measures.perceptual import PerceptualMeasure
 from cinelib.scoring.measures.similarity import ClipMeasure
 from cinelib.scoring.measures.style import StyleMeasure, small_frames
 
-METRICS = ("motion", "style", "clip", "features", "perceptual", "vbench")
+METRICS = ("motion", "raft", "style", "clip", "costume", "features", "perceptual", "vbench")
 _NEED_REFERENCE = ("features", "perceptual")
 
 
@@ -46,6 +48,9 @@ class Request:
     i3d: str = ""
     i3d_sha256: str = ""
     alexnet: str = ""
+    raft: str = ""
+    costume: str = ""
+    wrong_costume: str = ""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.metrics if name not in METRICS]
@@ -56,6 +61,17 @@ class Request:
             raise ScoreError(f"{', '.join(lacking)} compare with real clips: give --reference DIR")
         if bool(self.i3d) != bool(self.i3d_sha256):
             raise ScoreError("--i3d and --i3d-sha256 go together: FVD is only computed with known weights")
+        if bool(self.costume.strip()) != bool(self.wrong_costume.strip()):
+            raise ScoreError("--costume and --wrong-costume go together: one phrase alone has no control")
+        options = {
+            "raft": (self.raft, "--raft FILE"),
+            "costume": (self.costume, "--costume and --wrong-costume"),
+        }
+        for name, (given, option) in options.items():
+            if name in self.metrics and not given:
+                raise ScoreError(f"{name} needs {option}")
+        if self.costume and not self.clip_model:
+            raise ScoreError("--costume compares pictures with words: give --clip-model")
         if not self.window > 0 or not self.seconds >= self.window:
             raise ScoreError(f"need 0 < window <= seconds, got {self.window:g} and {self.seconds:g}")
 
@@ -65,8 +81,9 @@ class Request:
         if self.metrics:
             wanted = set(self.metrics) | ({"motion"} if "clip" in self.metrics else set())
         else:
-            wanted = {"motion", "style"} | ({"clip"} if self.clip_model else set())
-            wanted |= {"features"} if self.reference else set()
+            given = {"clip": self.clip_model, "features": self.reference, "raft": self.raft}
+            given |= {"costume": self.costume}
+            wanted = {"motion", "style"} | {name for name, value in given.items() if value}
         return tuple(name for name in METRICS if name in wanted)
 
 
@@ -78,6 +95,8 @@ def measures_for(
     found: list[Measure] = []
     if "motion" in request.chosen:
         found.append(MotionMeasure())
+    if "raft" in request.chosen:
+        found.append(MotionMeasure(_network(Raft, request.raft), "raft"))
     if "style" in request.chosen:
 
         @cache
@@ -89,9 +108,12 @@ def measures_for(
 
         identity = digest(sorted(contents.values())) if references else ""
         found.append(StyleMeasure(film if references else None, identity))
-    if "clip" in request.chosen:
-        network = _network(ClipSimilarity, request.clip_model)
-        found.append(ClipMeasure(network, _files(request.clip_model, hashes)))
+    if {"clip", "costume"} & set(request.chosen):
+        network, files = _network(ClipSimilarity, request.clip_model), _files(request.clip_model, hashes)
+        if "clip" in request.chosen:
+            found.append(ClipMeasure(network, files))
+        if "costume" in request.chosen:
+            found.append(CostumeMeasure(network, request.costume, request.wrong_costume, files))
     if "perceptual" in request.chosen:
         by_name = {source.file: source for source in references}
 

@@ -61,9 +61,11 @@ def _mean(name: str, rows: Sequence[dict[str, Any]], measure: str) -> dict[str, 
 def _range(name: str) -> tuple[float, float]:
     if "clip_t" in name:  # cosines
         return -1.0, 1.0
+    if name.endswith("costume margin"):  # difference of two
+        return -2.0, 2.0
     if name.startswith(("LPIPS", "PD[")):
         return 0.0, np.inf
-    return _RANGE.get(name, (-np.inf, np.inf))
+    return _RANGE.get(name.split("[raft")[0], (-np.inf, np.inf))
 
 
 def _left_out(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

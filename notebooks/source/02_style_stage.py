@@ -816,7 +816,7 @@ show.compare_slider(by_strength, [f"{value:g}" for value in strengths], descript
 # %%
 from cinelib.backlot import DAILIES_SEEDS, FILM_LOOK, TRIGGER, Scene, apply_look, film_scene, render
 from cinelib.backlot.storyboard import scenes as drawn_scenes
-from cinelib.metrics.style import grade_distance, lighting_distance, look, palette_distance
+from cinelib.metrics.style import Look, grade_distance, lighting_distance, look, palette_distance
 
 
 def opening(drawn: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -838,19 +838,19 @@ masks = {
 cloth = {name: mask for name, mask in masks.items() if mask.any()}
 
 
-def to_the_film(clip: np.ndarray, scene: generation.Scene) -> dict[str, float]:
-    """The distances of one clip (T, H, W, 3)."""
-    seen = look(clip)
+def to_the_film(clip: np.ndarray, seen: Look, scene: generation.Scene) -> dict[str, float]:
+    """The distances of one clip (T, H, W, 3) and its look."""
     found = {"grade": grade_distance(seen, reference), "lighting": lighting_distance(seen, reference).luma}
     if scene.name in cloth:
         found["costume"] = palette_distance(clip[:3], cloth[scene.name], *costumes)
     return found
 
 
+looks = {arm: [look(clip) for clip in found] for arm, found in samples.items()}
 rows = [
-    {"arm": arm, "world": scene.world, **to_the_film(clip, scene)}
+    {"arm": arm, "world": scene.world, **to_the_film(clip, seen, scene)}
     for arm, found in samples.items()
-    for clip, scene in zip(found, scenes, strict=True)
+    for clip, seen, scene in zip(found, looks[arm], scenes, strict=True)
 ]
 distances = pd.DataFrame(rows)
 mean = distances.groupby("arm", sort=False).mean(numeric_only=True)
@@ -881,13 +881,12 @@ others = [
 ]
 
 
-def to_others(clip: np.ndarray) -> float:
-    """Mean grade distance of a clip (T, H, W, 3) to the film in other grades."""
-    seen = look(clip)
+def to_others(seen: Look) -> float:
+    """Mean grade distance of a clip to the film in other grades."""
     return float(np.mean([grade_distance(seen, other) for other in others]))
 
 
-away = {arm: np.array([to_others(clip) for clip in found]) for arm, found in samples.items()}
+away = {arm: np.array([to_others(seen) for seen in found]) for arm, found in looks.items()}
 near = {arm: group["grade"].to_numpy() for arm, group in distances.groupby("arm")}
 rows, specific = [], {}
 for arm in ("lora", "control"):
@@ -911,16 +910,17 @@ for_this_film.style.format(precision=3, na_rep="").hide()
 graded = {}
 if params.trigger == TRIGGER and all(scene.name in drawn_scenes() for scene in scenes):
     graded["film's own grade"] = [apply_look(clip, FILM_LOOK) for clip in samples["base"]]
+aims = {arm: [look(clip) for clip in found] for arm, found in graded.items()}
 rows = [
     {
         "world": scene.world,
         "arm": arm,
-        "to the film": grade_distance(clip, reference),
-        "to the same clip so graded": grade_distance(clip, aim),
+        "to the film": grade_distance(seen, reference),
+        "to the same clip so graded": grade_distance(seen, aim),
     }
-    for answer in graded.values()
-    for arm, found in {**samples, **graded}.items()
-    for clip, scene, aim in zip(found, scenes, answer, strict=True)
+    for answer in aims.values()
+    for arm, found in {**looks, **aims}.items()
+    for seen, scene, aim in zip(found, scenes, answer, strict=True)
 ]
 answers = pd.DataFrame(rows, columns=["world", "arm", "to the film", "to the same clip so graded"])
 answers.groupby(["world", "arm"], sort=False).mean().round(1)
@@ -993,8 +993,8 @@ for row in for_this_film.to_dict("records"):
     interval = None if np.isnan(row["low"]) else [row["low"], row["high"]]
     value = {"value": row["more towards the film"], "interval": interval, "n": row["n"], "p": row["p"]}
     to_film[f"film_specific_gain_{row['arm']}"] = {**value, "unit": "CIELAB"}
-aims = answers[answers["arm"].isin(samples)].groupby("arm")["to the same clip so graded"].mean()
-to_film |= {f"own_grade_distance_{arm}": {"value": aim, "n": len(scenes)} for arm, aim in aims.items()}
+own = answers[answers["arm"].isin(samples)].groupby("arm")["to the same clip so graded"].mean()
+to_film |= {f"own_grade_distance_{arm}": {"value": value, "n": len(scenes)} for arm, value in own.items()}
 last_samples = {name: history.samples[-1][name] for name in ("distance", "movement") if history.samples}
 measured = {
     "held-out loss before": history.validation[0]["loss"],

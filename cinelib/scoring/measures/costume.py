@@ -1,0 +1,46 @@
+"""Costume in words as a measure: does the picture fit one phrase better than another, to the end?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cinelib.metrics.clip_sim import ClipSimilarity
+from cinelib.scoring.clips import Footage
+from cinelib.scoring.implementation import DECODERS, code_of, versions_of
+from cinelib.scoring.measures.measure import Found
+
+
+@dataclass(frozen=True)
+class CostumeMeasure:
+    """Similarity to the costume's phrase minus that to the wrong costume's, and how that changes."""
+
+    similarity: ClipSimilarity
+    phrase: str
+    wrong: str
+    files: str = ""  # digest of the network's folder: its processor's settings count too
+    name: str = "costume"
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Mean over the frames, and last frame minus first, under the network's name."""
+        return f"{self.similarity.name} costume margin", f"{self.similarity.name} costume held"
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Both phrases, weights, preprocessing and the libraries that run them."""
+        net = self.similarity
+        return {
+            "code": code_of(type(self).__module__),
+            "packages": versions_of("numpy", "tokenizers", "torch", "transformers", *DECODERS),
+            "network": net.name,
+            "weights": net.weights_sha256,
+            "preprocessing": net.preprocessing,
+            "files": self.files,
+            "phrases": [self.phrase, self.wrong],
+        }
+
+    def __call__(self, clip: Footage, prompt: str) -> Found:
+        """Cosines, in [-2, 2]: above 0 the picture fits the phrase better."""
+        margins = self.similarity.margins(clip.frames, self.phrase, [self.wrong])
+        found = (float(margins.mean()), float(margins[-1] - margins[0]))
+        return Found(dict(zip(self.values, found, strict=True)))
