@@ -3,7 +3,6 @@
 Which pipeline a checkpoint needs is read from its own files; names and sizes are in `cinelib.catalogue`.
 """
 
-import functools
 import json
 import math
 from collections.abc import Sequence
@@ -20,11 +19,11 @@ from diffusers import (
     UniPCMultistepScheduler,
     WanPipeline,
 )
-from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from huggingface_hub import HfApi, snapshot_download
 from PIL import Image
 
 from cinelib import generation, wan, wan_layout
+from cinelib.videocrafter import FrameRateUNet
 
 MODELSCOPE = "ali-vilab/text-to-video-ms-1.7b"
 # The release is a bare state dict; this conversion holds the denoiser alone, in diffusers' layout.
@@ -33,42 +32,11 @@ _KNOWN = (
     "ModelScope (TextToVideoSDPipeline), VideoCrafter2 (a UNet3D with fps_embedding, no pipeline around it), "
     "Wan (WanPipeline, WanImageToVideoPipeline)"
 )
-_FRAME_RATE = 24.0  # what the programs published with VideoCrafter2's conversion tell it
 _REACH_SECONDS = 10
 
 
 class BaselineError(RuntimeError):
     """A baseline cannot be loaded: the message says why, and for missing weights the command that helps."""
-
-
-class FrameRateUNet(UNet3DConditionModel):
-    """VideoCrafter2's denoiser: diffusers' UNet3D that is also told the clip's frames per second.
-
-    The rate is embedded as the timestep is, by weights of its own (`fps_embedding`), and added to it. This
-    is the class that the conversion calls `UNet3DVideoCrafterConditionModel`. Sampling follows the
-    companion's noise schedule, as in the programs published with the conversion; the release's own sampler
-    also shrinks the latents at high noise (`use_scale`), which neither they nor we do.
-    """
-
-    fps: float = _FRAME_RATE
-
-    @functools.wraps(UNet3DConditionModel.__init__)  # diffusers passes only what the signature names
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        width = self.config.block_out_channels[0]
-        self.fps_proj = Timesteps(width, flip_sin_to_cos=True, downscale_freq_shift=0)
-        self.fps_embedding = TimestepEmbedding(width, 4 * width, act_fn=self.config.act_fn)
-        self.time_embedding.register_forward_hook(self._with_rate)
-
-    @classmethod
-    def extract_init_dict(cls, config_dict: dict[str, Any], **named: Any) -> Any:
-        """As diffusers' own, which warns of `fps_cond`: that is what this class is, not a setting of it."""
-        settings = {name: value for name, value in config_dict.items() if name != "fps_cond"}
-        return super().extract_init_dict(settings, **named)
-
-    def _with_rate(self, _module: Any, _inputs: Any, embedding: torch.Tensor) -> torch.Tensor:
-        rate = self.fps_proj(torch.tensor([self.fps], device=embedding.device))
-        return embedding + self.fps_embedding(rate.to(embedding.dtype))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from cinelib import baselines
 from cinelib.baselines import BaselineError
 from cinelib.generation import Sampling
+from cinelib.videocrafter import FrameRateUNet
 
 SAMPLING = Sampling(height=32, width=48, num_frames=5, num_inference_steps=2, guidance_scale=2.0)
 PROMPT = "a knight walks"
@@ -169,7 +170,7 @@ def test_the_rate_is_embedded_as_the_release_embeds_it(folders, crafted):
 
 def test_the_published_conversion_has_exactly_this_layout():
     with torch.device("meta"):
-        ours = baselines.FrameRateUNet.from_config(VIDEOCRAFTER2)
+        ours = FrameRateUNet.from_config(VIDEOCRAFTER2)
         plain = UNet3DConditionModel.from_config(VIDEOCRAFTER2)
     more = set(ours.state_dict()) - set(plain.state_dict())
     assert more == {f"fps_embedding.linear_{k}.{part}" for k in (1, 2) for part in ("weight", "bias")}

@@ -214,7 +214,7 @@ def test_every_folder_of_a_list_must_exist_and_is_found_from_the_shells_folder(c
     given = selection.local_paths(course, typed, tmp_path)
     assert given["05_evaluation"]["style_runs"] == [str(tmp_path / "mine"), "nowhere"]
     with pytest.raises(plan.PreflightError, match="style_runs = 'nowhere': no such folder") as error:
-        plan.make(course, ["05"], "nano", given, None, Hashes())
+        plan.make(course, ["05_evaluation"], "nano", given, None, Hashes())
     assert "mine" not in str(error.value)
 
 
@@ -223,7 +223,7 @@ def test_what_a_folder_of_a_list_holds_is_part_of_the_stage(course, tmp_path):
 
     def inputs():
         given = {"05_evaluation": {"style_runs": [str(tmp_path)]}}
-        *_, step = plan.make(course, ["05"], "nano", given, None, Hashes()).steps
+        *_, step = plan.make(course, ["05_evaluation"], "nano", given, None, Hashes()).steps
         return step.job.identity
 
     before = inputs()

@@ -355,7 +355,7 @@ def test_values_that_are_nearly_all_equal_have_no_interval(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--metrics", "beauty"], "unknown metrics beauty; known: motion, style"),
+        (["--metrics", "beauty"], "unknown metrics beauty; known: motion, raft, style"),
         (["--metrics", "features"], "give --reference DIR"),
         (["--i3d", "x.pt"], "go together"),
         (["--metrics", "vbench"], "pip install vbench"),
