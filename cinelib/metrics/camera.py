@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from cinelib.metrics.fields import length, on_grid
+from cinelib.metrics.fields import on_grid
 
 _ROUNDS = 12
 _SOFT = 0.05  # px: residuals below it weigh alike
 _OTHER = 0.3  # px between a point's flow and the camera's from which on it is more likely another motion
-_UNIT = 100.0  # px, so that turn, zoom and shift are of one order
 
 
 def camera_part(flow: np.ndarray, reliable: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -27,27 +26,28 @@ def camera_part(flow: np.ndarray, reliable: np.ndarray | None = None) -> tuple[n
     start, measured = on_grid(flow, reliable)
     if len(start) < 2:
         return measured, np.zeros_like(measured)
-    return measured, _nearest(_similarities(start), measured.astype(np.float64)).astype(np.float32)
+    camera = _nearest(_complex(start), _complex(measured))
+    return measured, np.stack([camera.real, camera.imag], -1).astype(np.float32)
 
 
-def _similarities(start: np.ndarray) -> np.ndarray:
-    """(2N, 4): what zoom, turn and the two shifts do to points (N, 2), x and y in turn."""
-    x, y = ((start - start.mean(axis=0)) / _UNIT).T.astype(np.float64)
-    one, none = np.ones_like(x), np.zeros_like(x)
-    return np.stack([[x, -y, one, none], [y, x, none, one]]).transpose(2, 0, 1).reshape(-1, 4)
+def _nearest(place: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Of all flows c z + d of points z, the one nearest to `flow`, by squares weighed again and again.
 
-
-def _nearest(basis: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """The combination of `basis` (2N, 4) nearest to `measured` (N, 2), by squares weighed again and again.
-
-    Inverse lengths as weights lead to the least sum of lengths (Weiszfeld 1937), Cauchy's weights on to the
-    least sum of logarithms (Holland and Welsch 1977).
+    As complex numbers (N,): c zooms and turns, d shifts. Inverse lengths as weights lead to the least sum of
+    lengths (Weiszfeld 1937), Cauchy's weights on to the least sum of logarithms (Holland and Welsch 1977).
     """
-    weight, fitted = np.ones(len(measured)), measured
+    weight, fitted = np.ones(len(place)), flow
     for soften in (lambda left: 1 / np.hypot(left, _SOFT), lambda left: 1 / (left**2 + _OTHER**2)):
         for _ in range(_ROUNDS):
-            weighted = basis * np.repeat(weight, 2)[:, None]
-            solution = np.linalg.solve(weighted.T @ basis, weighted.T @ measured.ravel())
-            fitted = (basis @ solution).reshape(-1, 2)
-            weight = soften(length(measured - fitted))
+            weight /= weight.sum()
+            centre, shift = weight @ place, weight @ flow
+            arm = place - centre
+            turn = (weight * arm.conj()) @ (flow - shift) / (weight @ np.abs(arm) ** 2)
+            fitted = shift + turn * arm
+            weight = soften(np.abs(flow - fitted))
     return fitted
+
+
+def _complex(points: np.ndarray) -> np.ndarray:
+    """(N, 2) as x + iy, (N,)."""
+    return points[:, 0].astype(np.float64) + 1j * points[:, 1]

@@ -713,7 +713,7 @@ pd.DataFrame(power_rows).style.format(precision=2, na_rep="").hide()
 #
 # `cinelib run 02 -p 02_style_stage.seed=1 --name seed-1`
 #
-# and hand the folders that they print to this notebook as `style_runs`. Each further training samples the same scenes from the same noise.
+# and name their folders (they stand in `papermill_runs/seed-1/run.yaml`) in this notebook's `style_runs`. Each further training samples the same scenes from the same noise.
 
 # %%
 from pathlib import Path
@@ -777,12 +777,15 @@ for other in ("base", "control") if again else ():
         row |= low_high(over_runs[name, other]) | {"runs": len(found), "scenes": found.shape[1]}
         row |= dict(zip(("model low", "model high", "p"), model.effects["Intercept"][1:], strict=True))
         rows.append(row | {f"spread between {k}s": model.deviations[k] for k in ("run", "scene")})
-if not again:
+over_trainings = pd.DataFrame(rows)
+if again:
+    over_trainings.to_csv(stage.folder / "over_trainings.csv", index=False)
+else:
     print("one training: nothing here tells how much of a difference is this training's luck")
-pd.DataFrame(rows).style.format(precision=3, na_rep="").hide()
+over_trainings.style.format(precision=3, na_rep="").hide()
 
 # %% [markdown]
-# *low* and *high* come from drawing scenes and trainings anew, both (a two-way bootstrap); *model* is a mixed model's answer to the same question, with Student's t at as many degrees of freedom as trainings allow. The last two columns say what differs more, trainings or scenes. Where there are further trainings, a gain enters the verdicts below only if it holds over them as well.
+# *low* and *high* come from drawing scenes and trainings anew, both (a two-way bootstrap); *model* is a mixed model's answer to the same question, with Student's t at as many degrees of freedom as trainings allow: two of three trainings, which makes it the more cautious one. The last two columns say what differs more, trainings or scenes. Where there are further trainings, a gain enters the verdicts below only if it holds over them as well.
 #
 # ## 5. Motion, compared and not maximised
 #
