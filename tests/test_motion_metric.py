@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torchvision.models.optical_flow import raft_large, raft_small
 
 from cinelib.backlot import render, sample_scene
@@ -65,8 +66,8 @@ def test_mean_speed_agrees_with_the_exact_flow(name):
     clip, exact = synthetic_clip(SCENES[name], num_frames=9 if name in CAMERA else 4)
     measured, _ = flow_between(planes_of(clip), [(t, t + 1) for t in range(len(clip) - 1)])
     speed = np.linalg.norm(exact, axis=-1).mean()
-    # What is left of the halo that DIS draws around an object.
-    tolerance = 0.01 if name in CAMERA else 0.05
+    # What is left of the halo that DIS draws around an object, most of it where nothing else moves.
+    tolerance = {"object": 0.04, "object and pan": 0.02}.get(name, 0.01)
     assert length(np.stack(measured)).mean() == pytest.approx(speed, rel=tolerance)
 
 
@@ -74,6 +75,20 @@ def test_mean_speed_agrees_with_the_exact_flow(name):
 def test_camera_share_is_one_when_only_the_camera_moves(name):
     clip, _ = synthetic_clip([CAMERA[name]], num_frames=5)
     assert motion_score(clip, 16).camera_share > 0.95
+
+
+@pytest.mark.parametrize("dx", [1 / 3, 0.6])
+def test_a_clip_moves_by_what_was_asked_for_to_a_hundredth_of_a_pixel(dx):
+    """OpenCV warps in steps of 1/32 px, which would give a constant pan an acceleration."""
+    clip, _ = synthetic_clip([Layer(dx=dx)], num_frames=4, height=64, width=96)
+    for step in (1, 2, 3):
+        tried = step * dx + np.arange(-4, 5) / 100
+        gaps = [np.abs(moved(clip[0], by) - clip[step])[:, 8:-8].mean() for by in tried]
+        assert tried[np.argmin(gaps)] == pytest.approx(step * dx, abs=0.011)
+
+
+def moved(frame, by):
+    return ndimage.shift(frame.astype(float), (0, by, 0), order=5, mode="nearest")
 
 
 def test_camera_share_is_zero_when_only_an_object_moves():
@@ -95,7 +110,7 @@ def test_camera_share_agrees_with_the_exact_flow_within_five_points(name):
 BACKLOT = {
     ("historical", "pans right", 2): (0.02, 0.05),
     ("sci-fi", "pans right", 5): (0.04, 0.05),
-    ("historical", "dollies in", 4): (0.11, 0.11),
+    ("historical", "dollies in", 4): (0.12, 0.11),
     ("sci-fi", "dollies in", 7): (0.06, 0.05),
     ("sci-fi", "static", 6): (0.16, 0.05),
 }
@@ -233,13 +248,12 @@ def test_what_does_not_move_changes_nothing_for_longer_clips(layer, change):
 
 
 # Where 16 Hz falls between frames the steps are other ones, and so are the fractions of a pixel in them, for
-# which DIS errs by up to 0.04 px. A zoom or a roll has all fractions at once; a pan the same one everywhere,
-# and a slow pan has little else.
+# which DIS errs by up to 0.005 px: of a slow pan's step that is a hundredth, and acceleration is made of it.
 RATES = {
     "zoom": (lambda k: Layer(zoom=1.01**k - 1), 0.005),
     "roll": (lambda k: Layer(turn=0.01 * k), 0.005),
-    "pan": (lambda k: Layer(dx=2.0 * k), 0.02),
-    "slow pan": (lambda k: Layer(dx=0.5 * k), 0.14),
+    "pan": (lambda k: Layer(dx=2.0 * k), 0.005),
+    "slow pan": (lambda k: Layer(dx=0.5 * k), 0.015),
 }
 
 
@@ -253,9 +267,9 @@ def test_frame_rate_changes_little(name, fps):
     plain = motion_score(synthetic_clip([layer(1)], num_frames=9, width=320)[0], 16)
     clip, _ = synthetic_clip([layer(16 / fps)], num_frames=round(fps / 2) + 1, width=320)
     motion = motion_score(clip, fps)
-    assert motion.mean_speed == pytest.approx(plain.mean_speed, rel=0.01 if name != "slow pan" else 0.04)
+    assert motion.mean_speed == pytest.approx(plain.mean_speed, rel=0.01)
     if fps not in (24, 32):
-        tolerance = max(tolerance, 0.012)
+        tolerance = max(2.5 * tolerance, 0.01)
     assert motion.score == pytest.approx(plain.score, rel=tolerance)
 
 
@@ -277,8 +291,8 @@ def test_true_timestamps_replace_fps():
     [
         (jpeg, 720, 0.05),
         (jpeg, 256, 0.13),  # its blocks are 8 of 256 px there
-        (lambda clip: noisy(clip, 4), 720, 0.02),
-        (lambda clip: noisy(clip, 4), 256, 0.04),
+        (lambda clip: noisy(clip, 4), 720, 0.01),
+        (lambda clip: noisy(clip, 4), 256, 0.03),
     ],
     ids=["jpeg q20 at 720p", "jpeg q20 at 256", "grain at 720p", "grain at 256"],
 )
@@ -343,7 +357,7 @@ def test_threads_and_repetition_change_nothing():
 
 def test_golden_values_for_the_pinned_opencv():
     motion = motion_score(ZOOM, 16)
-    golden = (0.5921, 0.9930, 1.0, 0.0688)
+    golden = (0.5927, 0.9948, 1.0, 0.0689)
     found = (motion.amplitude, motion.smoothness, motion.coherence, motion.mean_speed)
     assert found == pytest.approx(golden, abs=2e-4), f"OpenCV {cv2.__version__}"
 

@@ -177,7 +177,10 @@ class Shot:
         return lit * (1 - shine) + layer[..., :3] * shine
 
     def flow(self, view: View, t: float, later: float) -> np.ndarray:
-        """(H, W, 2) float32 displacement in pixels of what each pixel of `view` shows, from t to later."""
+        """(H, W, 2) float32 displacement in pixels of what each pixel of `view` shows, from t to later.
+
+        What is drawn follows it to 1/64 px: OpenCV warps in steps of 1/32.
+        """
         now, then = self.surfaces(t), self.surfaces(later)
         flow = np.zeros((self.height, self.width, 2), np.float32)
         for k in np.unique(view.owner):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SHORT_SIDE = 256
 _SIGMA, _NOISE = 8.0, 4.0
 _BLACK, _FLAT = 40, 16
+_LOOKED_UP = 32  # parts of a pixel that OpenCV can tell apart when it warps
 _STEP_WINDOW = (15, 15)
 _DAMPING = 10.0  # squared levels of the normalised picture per pixel: weaker slopes are noise
 _LONGEST_STEP = 0.1  # px; longer ones follow the blocks of a JPEG
@@ -115,10 +116,11 @@ def flow_between(planes: Planes, pairs: list[tuple[int, int]]) -> tuple[list[np.
 def _refined(flow: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
     """`flow` after one damped least-squares step on 15 x 15 pixels (Lucas & Kanade 1981), 1/10 px at most.
 
-    DIS works at half the resolution and is drawn to whole pixels there: half a pixel comes out as 0.535.
+    DIS works at half the resolution and is drawn to whole pixels there: half a pixel comes out as 0.53.
     """
     import cv2
 
+    flow = np.rint(flow * _LOOKED_UP) / np.float32(_LOOKED_UP)
     found, _ = warp(there, flow)
     between = cv2.addWeighted(here, 0.5, found, 0.5, 0)
     slope_x = cv2.Sobel(between, cv2.CV_32F, 1, 0, scale=1 / 8)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 _MARGIN = 256
+_FINE = 4  # samples of the texture a pixel: OpenCV looks up to 1/32 of a sample only
 
 
 @dataclass(frozen=True)
@@ -39,24 +41,26 @@ def synthetic_clip(
     reach = max(abs(value) for layer in layers for value in (layer.dx, layer.dy)) * (num_frames - 1)
     if reach > _MARGIN:
         raise ValueError(f"the layers move {reach:.0f} px in all; the texture allows {_MARGIN}")
-    sheets = [
-        texture(seed + index, height + 2 * _MARGIN, width + 2 * _MARGIN) for index in range(len(layers))
-    ]
+    size = height + 2 * _MARGIN, width + 2 * _MARGIN
+    sheets = [texture(seed + index, *size) for index in range(len(layers))]
     frames = [_frame(layers, sheets, t, height, width) for t in range(num_frames)]
     flow = [_flow(layers, t, height, width) for t in range(num_frames - 1)]
     return np.stack(frames), np.stack(flow) if flow else np.zeros((0, height, width, 2), np.float32)
 
 
+@lru_cache(maxsize=3)
 def texture(seed: int, height: int, width: int) -> np.ndarray:
-    """Colour noise of five octaves, (H, W, 3) uint8: detail at each scale, and no edge that aliases."""
+    """Colour noise of five octaves, (4 H, 4 W, 3) uint8: detail at each scale, and no edge that aliases."""
     import cv2
 
     rng = np.random.default_rng(seed)
-    sheet = np.full((height, width, 3), 128, np.float32)
+    sheet = np.full((_FINE * height, _FINE * width, 3), 128, np.float32)
     for scale, strength in ((4, 20), (8, 25), (16, 30), (32, 30), (64, 30)):
         noise = rng.normal(size=(height // scale + 2, width // scale + 2, 3)).astype(np.float32)
-        sheet += strength * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(np.rint(sheet), 0, 255).astype(np.uint8)
+        sheet += strength * cv2.resize(noise, sheet.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    sheet = np.clip(np.rint(sheet), 0, 255).astype(np.uint8)
+    sheet.flags.writeable = False
+    return sheet
 
 
 def _pose(layer: Layer, t: float, height: int, width: int) -> np.ndarray:
@@ -92,7 +96,7 @@ def _frame(
     frame = np.zeros((height, width, 3), np.uint8)
     for layer, sheet in zip(layers, sheets, strict=True):
         origins = _origins(layer, t, height, width)
-        at = (origins + _MARGIN).astype(np.float32)
+        at = (_FINE * (origins + _MARGIN)).astype(np.float32)
         drawn = cv2.remap(sheet, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
         covered = _covers(layer, origins, height, width)
         frame[covered] = drawn[covered]
