@@ -289,7 +289,7 @@ def test_true_timestamps_replace_fps():
 @pytest.mark.parametrize(
     ("damage", "size", "tolerance"),
     [
-        (jpeg, 720, 0.05),
+        (jpeg, 720, 0.03),
         (jpeg, 256, 0.13),  # its blocks are 8 of 256 px there
         (lambda clip: noisy(clip, 4), 720, 0.01),
         (lambda clip: noisy(clip, 4), 256, 0.03),
@@ -299,6 +299,8 @@ def test_true_timestamps_replace_fps():
 def test_compression_and_grain_change_little(name, damage, size, tolerance):
     clip, _ = synthetic_clip(SCENES[name], num_frames=9, width=320)
     clip = resized(clip, size / 256, cv2.INTER_CUBIC)
+    if (name, size) == ("parallax", 720):
+        tolerance = 0.05  # its edges are many
     assert motion_score(damage(clip), 16).score == pytest.approx(motion_score(clip, 16).score, rel=tolerance)
 
 

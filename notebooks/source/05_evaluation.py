@@ -167,7 +167,7 @@ for name, clip, rate, plain, allowed in harmless:
 pd.DataFrame(rows).style.format(precision=2).hide()
 
 # %% [markdown]
-# These are the kind cases again. The tests repeat it on nine motions and six frame rates: grain stays under 3 %, a pan, zoom or roll at another rate under 1.5 %, a slow pan under 4 % (its error of a two-hundredth of a pixel counts as acceleration). Worst is JPEG of quality 20: up to 5 % at 720 lines, and on a picture of only 256 lines, where its blocks are 8 of them, up to 12 %.
+# These are the kind cases again. The tests repeat it on nine motions and six frame rates: grain stays under 3 %, a pan, zoom or roll at another rate under 1.5 %, a slow pan under 4 % (its error of a two-hundredth of a pixel counts as acceleration). Worst is JPEG of quality 20: under 3 % at 720 lines (a parallax, with its many edges, 5), and on a picture of only 256 lines, where its blocks are 8 of them, up to 12 %.
 #
 # *camera share* is the part of the motion that one shift, turn and zoom of the whole picture explains: near 1 for camera moves, smaller when things move by themselves. Of all such movements it takes the one that leaves the least.
 #
