@@ -1,10 +1,13 @@
 """A file of LoRA weights: its name, and what it says about itself."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+
+from cinelib.runs.files import Hashes
 
 WEIGHTS = "pytorch_lora_weights.safetensors"  # the name that diffusers and the Hub look for
 METADATA = "lora_adapter_metadata"  # the entry in it that diffusers reads rank and alpha from
@@ -58,3 +61,24 @@ def weights_in(folder: str | Path, expert: str = "transformer") -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"no {path.name} in {folder}")
     return path
+
+
+def check_trainings(folders: Sequence[str | Path], adapters: Sequence[str] = ("lora", "control")) -> None:
+    """Refuse folders that are not trainings of one recipe, each from a seed of its own.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_card`; ValueError also for another recipe, naming what
+            differs, and for the same weights twice.
+    """
+    first, *others = map(Path, folders)
+    for adapter in adapters:
+        own = asdict(read_card(first / adapter))
+        seen = {Hashes().file(weights_in(first / adapter)): first}
+        for folder in others:
+            card = asdict(read_card(folder / adapter))
+            if apart := {name: (card[name], own[name]) for name in own if card[name] != own[name]}:
+                raise ValueError(f"{folder / adapter} has another recipe than {first / adapter}: {apart}")
+            weights = Hashes().file(weights_in(folder / adapter))
+            if weights in seen:
+                raise ValueError(f"{folder} and {seen[weights]} hold the same training: {adapter} is equal")
+            seen[weights] = folder

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from cinelib import cache, lora, lora_export, wan, wan_layout
+from cinelib.adapter_card import check_trainings
 
 CARD = lora.AdapterCard(rank=4, alpha=8.0, targets="attn2", trigger="emberfall film, ")
 
@@ -252,6 +253,31 @@ def test_equal_adapters_make_equal_files(pipe, tmp_path):
     lora.add(pipe.transformer, CARD)
     a, b = (lora.save(tmp_path / name, pipe.transformer, CARD).read_bytes() for name in "ab")
     assert a == b
+
+
+def trained(folder, seed, card=CARD):
+    """A folder as notebook 02 leaves it, from an adapter that `seed` decides."""
+    for adapter in ("lora", "control"):
+        pipe = tiny_wan.pipeline()
+        lora.add(pipe.transformer, card, seed=seed)
+        lora.save(folder / adapter, pipe.transformer, card)
+    return folder
+
+
+def test_trainings_of_one_recipe_from_different_seeds_are_told_from_others(tmp_path):
+    first, second = trained(tmp_path / "a", 0), trained(tmp_path / "b", 1)
+    check_trainings([first])
+    check_trainings([first, second])
+    longer = trained(tmp_path / "c", 2, dataclasses.replace(CARD, steps=7))
+    with pytest.raises(ValueError, match=r"another recipe than .*: \{'steps': \(7, 0\)\}"):
+        check_trainings([first, second, longer])
+    again = trained(tmp_path / "d", 1)
+    with pytest.raises(ValueError, match=r"d and .*b hold the same training"):
+        check_trainings([first, second, again])
+    with pytest.raises(ValueError, match="hold the same training"):
+        check_trainings([first, first])
+    with pytest.raises(FileNotFoundError):
+        check_trainings([first, tmp_path / "nowhere"])
 
 
 def test_the_original_layout_holds_the_same_numbers_with_alpha_beside_them(pipe, tmp_path):

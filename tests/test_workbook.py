@@ -102,10 +102,3 @@ def test_further_trainings_enter_the_evaluation(run):
     evaluation = state.load(Workbook(find_root()), f"{NAME}-runs").stages[-1]
     text = (evaluation.folder / "out.ipynb").read_text()
     assert "spread between runs" in text and "one training: nothing here" not in text
-
-
-def test_the_same_training_does_not_pass_for_another(run):
-    folder = next(stage.folder for stage in run.stages if stage.name == "02_style_stage")
-    arguments = ("--profile", "smoke", "--name", f"{NAME}-twice", "-p", f"05.style_runs=[{folder}]")
-    answer = cinelib("run", "05", *arguments)
-    assert answer.returncode == 1 and "the same training twice" in answer.stdout + answer.stderr
