@@ -6,8 +6,9 @@ from typing import Any
 
 from cinelib.metrics.clip_sim import ClipSimilarity
 from cinelib.scoring.clips import Footage
-from cinelib.scoring.implementation import DECODERS, code_of, versions_of
+from cinelib.scoring.implementation import code_of
 from cinelib.scoring.measures.measure import Found
+from cinelib.scoring.measures.similarity import ClipMeasure
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,8 @@ class CostumeMeasure:
     @property
     def identity(self) -> Mapping[str, Any]:
         """Both phrases, weights, preprocessing and the libraries that run them."""
-        net = self.similarity
-        return {
-            "code": code_of(type(self).__module__),
-            "packages": versions_of("numpy", "tokenizers", "torch", "transformers", *DECODERS),
-            "network": net.name,
-            "weights": net.weights_sha256,
-            "preprocessing": net.preprocessing,
-            "files": self.files,
-            "phrases": [self.phrase, self.wrong],
-        }
+        own = {"code": code_of(type(self).__module__), "phrases": [self.phrase, self.wrong]}
+        return {**ClipMeasure(self.similarity, self.files).identity, **own}
 
     def __call__(self, clip: Footage, prompt: str) -> Found:
         """Cosines, in [-2, 2]: above 0 the picture fits the phrase better."""

@@ -28,14 +28,7 @@ class StyleMeasure:
     @property
     def values(self) -> tuple[str, ...]:
         """Drift and light always, distances and signed differences with a reference."""
-        alone = ("look drift", "light drift", "key ratio", "local contrast")
-        compared = (
-            "grade distance",
-            "lighting distance",
-            "key ratio difference",
-            "local contrast difference",
-        )
-        return alone + (compared if self.reference else ())
+        return _ALONE + (_COMPARED if self.reference else ())
 
     @property
     def identity(self) -> Mapping[str, Any]:
