@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
 
 from cinelib.parameters import STAGES
@@ -100,5 +101,7 @@ def test_further_trainings_enter_the_evaluation(run):
     answer = cinelib("run", "05", "--profile", "smoke", "--name", f"{NAME}-runs", "-p", named)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     evaluation = state.load(Workbook(find_root()), f"{NAME}-runs").stages[-1]
-    text = (evaluation.folder / "out.ipynb").read_text()
-    assert "spread between runs" in text and "one training: nothing here" not in text
+    table = pd.read_csv(evaluation.folder / "over_trainings.csv")
+    assert set(table["LoRA minus"]) == {"base", "control"} and set(table["runs"]) == {2}
+    assert (table["model low"] <= table["difference"]).all()
+    assert (table["difference"] <= table["model high"]).all()
