@@ -108,7 +108,7 @@ def _empty(result: dict[str, Any], chosen: tuple[str, ...], prompted: bool) -> b
 
 def _show(console: Console, result: dict[str, Any]) -> None:
     rows = result["clips"]
-    names = [*_COLUMNS, *(name for name in result["summary"] if "clip_t" in name or "costume" in name)]
+    names = [*_COLUMNS, *(name for name in result["summary"] if "clip_t" in name or name.endswith("margin"))]
     columns = [name for name in names if any(name in row["values"] for row in rows)]
     table = Table(title=f"{len(rows)} clips of {result['path']}", title_justify="left")
     for name in ("clip", "size", "fps", *columns):
