@@ -423,11 +423,14 @@ def test_other_weights_than_the_published_are_in_the_name_and_wrong_files_are_re
             Raft(tmp_path / wrong)
 
 
-@pytest.mark.skipif("RAFT_WEIGHTS" not in os.environ, reason="RAFT_WEIGHTS names no file of RAFT's weights")
+@pytest.mark.skipif(
+    "CINELIB_RAFT" not in os.environ,
+    reason="NEEDS RAFT'S WEIGHTS: set CINELIB_RAFT to raft_large_C_T_SKHT_V2-ff5fadd5.pth",
+)
 @pytest.mark.parametrize("name", CAMERA)
 def test_published_raft_agrees_with_the_exact_flow(name):
     clip, exact = synthetic_clip([CAMERA[name]], num_frames=9)
-    motion = motion_score(clip, 16, flow=Raft(os.environ["RAFT_WEIGHTS"]))
+    motion = motion_score(clip, 16, flow=Raft(os.environ["CINELIB_RAFT"]))
     speed = 16 * np.linalg.norm(exact, axis=-1).mean() / 256
     assert motion.mean_speed == pytest.approx(speed, rel=0.05)
 

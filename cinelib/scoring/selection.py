@@ -63,12 +63,8 @@ class Request:
             raise ScoreError("--i3d and --i3d-sha256 go together: FVD is only computed with known weights")
         if bool(self.costume.strip()) != bool(self.wrong_costume.strip()):
             raise ScoreError("--costume and --wrong-costume go together: one phrase alone has no control")
-        options = {
-            "raft": (self.raft, "--raft FILE"),
-            "costume": (self.costume, "--costume and --wrong-costume"),
-        }
-        for name, (given, option) in options.items():
-            if name in self.metrics and not given:
+        for name, option in (("raft", "--raft FILE"), ("costume", "--costume and --wrong-costume")):
+            if name in self.metrics and not getattr(self, name):
                 raise ScoreError(f"{name} needs {option}")
         if self.costume and not self.clip_model:
             raise ScoreError("--costume compares pictures with words: give --clip-model")
@@ -109,11 +105,11 @@ def measures_for(
         identity = digest(sorted(contents.values())) if references else ""
         found.append(StyleMeasure(film if references else None, identity))
     if {"clip", "costume"} & set(request.chosen):
-        network, files = _network(ClipSimilarity, request.clip_model), _files(request.clip_model, hashes)
-        if "clip" in request.chosen:
-            found.append(ClipMeasure(network, files))
+        network = _network(ClipSimilarity, request.clip_model)
+        clip = ClipMeasure(network, _files(request.clip_model, hashes))
+        found += [clip] if "clip" in request.chosen else []
         if "costume" in request.chosen:
-            found.append(CostumeMeasure(network, request.costume, request.wrong_costume, files))
+            found.append(CostumeMeasure(clip, request.costume, request.wrong_costume))
     if "perceptual" in request.chosen:
         by_name = {source.file: source for source in references}
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cinelib.metrics.clip_sim import ClipSimilarity
 from cinelib.scoring.clips import Footage
 from cinelib.scoring.implementation import code_of
 from cinelib.scoring.measures.measure import Found
@@ -15,25 +14,25 @@ from cinelib.scoring.measures.similarity import ClipMeasure
 class CostumeMeasure:
     """Similarity to the costume's phrase minus that to the wrong costume's, and how that changes."""
 
-    similarity: ClipSimilarity
+    clip: ClipMeasure
     phrase: str
     wrong: str
-    files: str = ""  # digest of the network's folder: its processor's settings count too
     name: str = "costume"
 
     @property
     def values(self) -> tuple[str, ...]:
         """Mean over the frames, and last frame minus first, under the network's name."""
-        return f"{self.similarity.name} costume margin", f"{self.similarity.name} costume held"
+        network = self.clip.similarity.name
+        return f"{network} costume margin", f"{network} costume held"
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Both phrases, weights, preprocessing and the libraries that run them."""
         own = {"code": code_of(type(self).__module__), "phrases": [self.phrase, self.wrong]}
-        return {**ClipMeasure(self.similarity, self.files).identity, **own}
+        return {**self.clip.identity, **own}
 
     def __call__(self, clip: Footage, prompt: str) -> Found:
         """Cosines, in [-2, 2]: above 0 the picture fits the phrase better."""
-        margins = self.similarity.margins(clip.frames, self.phrase, [self.wrong])
+        margins = self.clip.similarity.margins(clip.frames, self.phrase, [self.wrong])
         found = (float(margins.mean()), float(margins[-1] - margins[0]))
         return Found(dict(zip(self.values, found, strict=True)))
