@@ -62,7 +62,7 @@ $(BIN)/python:
 $(INSTALLED): pyproject.toml .ci/constraints.txt | $(BIN)/python
 	@echo "Installing pinned packages into $(VENV) (several GB; half a minute to some minutes)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $(UV) \
-		&& $(BIN)/uv pip install -q --python $(BIN)/python -c .ci/constraints.txt -e '.[dev]' \
+		&& $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -c .ci/constraints.txt -e '.[dev]' \
 		|| { echo "uv could not install them; trying pip" >&2; \
 			$(BIN)/python -m pip install -q --disable-pip-version-check -c .ci/constraints.txt -e '.[dev]'; }
 	@touch $@
