@@ -139,6 +139,15 @@ def test_pareto_is_what_no_other_beats():
     assert "(lower is better)" in figure.axes[0].get_ylabel()
 
 
+def test_names_of_near_points_do_not_cover_each_other():
+    near = [("first-block 0.05", 1.0, 0.2), ("plain, 12 steps", 1.01, 0.201), ("TaylorSeer", 0.99, 0.199)]
+    figure = show.frontier([*near, ("far", 0.2, 0.9)], xlabel="s", ylabel="LPIPS")
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 4
+    assert not any(a.overlaps(b) for number, a in enumerate(boxes) for b in boxes[:number])
+
+
 def test_curves_name_their_lines_at_the_end(clip):
     figure = show.curves({"base": [3, 2, 1], "lora": ([0, 10], [3, 0.5])}, bands={"lora": ([2, 0], [4, 1])})
     (ax,) = figure.axes

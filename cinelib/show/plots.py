@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from cinelib.show.style import INK, MUTED, STYLE, color, new_figure
 
@@ -85,11 +86,30 @@ def frontier(
             shade = color("base") if label == baseline else color("lora" if index in best else "drop")
             marker = "s" if label == baseline else "o" if index in best else "X"
             ax.scatter(x, y, color=shade, marker=marker, s=55, zorder=3, edgecolor="white", linewidth=0.8)
-            ax.annotate(label, (x, y), (7, 4), textcoords="offset points", fontsize=8, color=INK)
         ax.margins(0.16)
         ax.set_xlabel(xlabel)
         ax.set_ylabel(f"{ylabel}  ({better} is better)")
+        _name(ax, points)
     return figure
+
+
+def _name(ax: Axes, points: Sequence[tuple[str, float, float]]) -> None:
+    # each at the first corner of its point where it covers no other name and no point
+    ax.figure.draw_without_rendering()  # the layout decides where a name ends
+    places = ax.transData.transform([point[1:] for point in points])
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in places]
+    for label, x, y in points:
+        corners = [
+            ax.annotate(label, (x, y), (across, up), textcoords="offset points", fontsize=8, color=INK, ha=ha)
+            for across, ha in ((7, "left"), (-7, "right"))
+            for up in (4, -11)
+        ]
+        boxes = [corner.get_window_extent() for corner in corners]
+        free = [not any(box.overlaps(other) for other in taken) for box in boxes]
+        chosen = free.index(True) if any(free) else 0
+        taken.append(boxes[chosen])
+        for corner in corners[:chosen] + corners[chosen + 1 :]:
+            corner.remove()
 
 
 def pareto(points: Sequence[tuple[float, float]], better: Literal["lower", "higher"]) -> set[int]:

@@ -862,6 +862,32 @@ by_world = distances.groupby(["world", "arm"], sort=False).mean()
 by_world.round(1)
 
 # %% [markdown]
+# That compares each clip with the whole film, and a clip shows one place in one light: even the film's own clips are as far off as the last yardstick says. Whether the *set* of samples has the film's colours is another question, and the one that a look is about. So take all clips of an arm together, as one film against the film; the first yardstick belongs to this table. Leaving out one scene after the other shows how much hangs on a single still.
+
+# %%
+
+
+def together(arm: str, left_out: int | None = None) -> float:
+    """Grade distance of all clips of an arm, as one set of pixels, to the film."""
+    kept = [clip for number, clip in enumerate(samples[arm]) if number != left_out]
+    return grade_distance(np.concatenate(kept), reference)
+
+
+pooled = {arm: together(arm) for arm in samples}
+rows = []
+for arm in samples:
+    without = [1 - together(arm, k) / together("base", k) for k in range(len(scenes)) if len(scenes) > 1]
+    alone = mean.loc[arm, "grade"]
+    row = {"arm": arm, "each clip": alone, "together": pooled[arm]}
+    row |= {"each: nearer by": 1 - alone / mean.loc["base", "grade"]}
+    row |= {"together: nearer by": 1 - pooled[arm] / pooled["base"]}
+    row |= {"a scene out: least": min(without, default=np.nan), "most": max(without, default=np.nan)}
+    rows.append(row)
+one_film = pd.DataFrame(rows)
+shares = one_film.columns[3:]
+one_film.style.format(precision=1).format("{:.0%}", subset=list(shares), na_rep="").hide()
+
+# %% [markdown]
 # The film has no science fiction in it: its own world is the historical one. Whether the look carries over to the other rows is the cross-domain question of the source; notebook 06 is to ask it properly, with many scenes and intervals; until then notebook 05 has a first answer.
 #
 # And the control? It took as many steps on the same clips, each in a random grade of its own. There was no common look to find, but it need not stay where the base model is: faced with a bright day or neon it has learned to expect the middle of all grades, and from far out the middle is a part of the way to *any* film. So ask for more than "nearer to the film".
@@ -1009,6 +1035,8 @@ stage.save_metrics(
         "held_out_loss_after": history.validation[-1]["loss"],
         "held_out_loss_control": control.validation[-1]["loss"],
         **to_film,
+        **{f"grade_together_{arm}": {"value": value, "n": len(scenes)} for arm, value in pooled.items()},
+        "grade_together_floor": {"value": grade_distance(*halves), "n": 2, "unit": "CIELAB"},
         "grade_distance_floor": {"value": floor, "n": len(dataset), "unit": "CIELAB"},
         "adapter_norm": trained_norm,
         **{f"samples_{name}": row for name, row in last_samples.items()},
