@@ -202,10 +202,13 @@ show.curves(phases, xlabel="frame of the clip", ylabel="PSNR, dB", title="Recons
 # What would more hours buy? A rule of thumb for such curves: every *doubling* of the training adds about as much as the one before it. Count the hours up to the first phase of whole clips, and up to the end; the gain per doubling of the time between them is the slope. We aimed at 30 dB.
 
 # %%
-reached = {name: float(np.mean(values)) for name, values in history["autoencoder_psnr"].items()}
-spent = np.cumsum([history["stages"][name]["seconds"] / 3600 for name in reached])  # hours
-decibels = np.array(list(reached.values()))
-begin = next(k for k, name in enumerate(reached) if name.endswith("17frames"))
+seconds = {name: row["seconds"] for name, row in history["stages"].items() if name.startswith("vae")}
+hours = dict(zip(seconds, np.cumsum(list(seconds.values())) / 3600, strict=True))
+reached = history["autoencoder_psnr"]
+spent = np.array([hours[name] for name in reached])
+decibels = np.array([np.mean(values) for values in reached.values()])
+whole = f"{shape.num_frames}frames"
+begin = next((k for k, name in enumerate(reached) if name.endswith(whole)), 0)
 slope = (decibels[-1] - decibels[begin]) / np.log2(spent[-1] / spent[begin])
 needed = spent[-1] * 2 ** ((30 - decibels[-1]) / slope)
 figure, (ax,) = show.new_figure(size=(6, 3), title="Hours of two CPU cores, and what they bought")
@@ -213,7 +216,9 @@ ax.plot(spent, decibels, "o-")
 ax.plot([spent[begin], needed], [decibels[begin], 30], ":", label=f"{slope:.2f} dB a doubling")
 ax.set(xscale="log", xlabel="hours", ylabel="PSNR, dB")
 ax.legend()
-print(f"{decibels[-1]:.1f} dB after {spent[-1]:.1f} h; at {slope:.2f} dB a doubling 30 dB take {needed:.0f} h")
+print(
+    f"{decibels[-1]:.1f} dB after {spent[-1]:.1f} h; at {slope:.2f} dB a doubling 30 dB take {needed:.0f} h"
+)
 figure
 
 # %% [markdown]
