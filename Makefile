@@ -31,7 +31,7 @@ lint: $(INSTALLED) ## ruff: rules and formatting
 lab: $(INSTALLED) ## JupyterLab on the notebooks
 	$(BIN)/cinelib lab --profile $(PROFILE)
 
-smoke: $(INSTALLED) ## the whole workbook on random weights, about four minutes
+smoke: $(INSTALLED) ## the whole workbook on random weights, about three minutes
 	$(BIN)/cinelib run --profile smoke
 
 doctor: $(INSTALLED) ## can this machine run the workbook?
