@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cinelib import cache, cores, encoders, grading, wan
+from cinelib import cache, conditioning, cores, encoders, grading, wan
 from cinelib.dataset import Clip, DatasetError, digest
 from cinelib.encoders import Encoders
 from cinelib.runs import files
@@ -36,7 +36,7 @@ class Batch:
 
     names: tuple[str, ...]
     latents: torch.Tensor  # (B, 16, t, h, w)
-    condition: torch.Tensor  # (B, 20, t, h, w): 4 mask channels, 16 latent channels (see wan.condition_of)
+    condition: torch.Tensor  # (B, 20, t, h, w): 4 mask channels, 16 latent channels (`conditioning`)
     prompt_embeds: torch.Tensor  # (B, 512, D)
     image_embeds: torch.Tensor | None = None  # (B, N, D), 2N with the last frame; None without CLIP
 
@@ -142,7 +142,7 @@ def _window(clip: Clip, encoding: Encoding) -> np.ndarray:
 @functools.cache
 def _code() -> str:
     """What turns a clip into an entry: entries made by other code are not used."""
-    modules = (grading, wan, encoders)
+    modules = (conditioning, encoders, grading, wan)
     return files.digest([code_digest(Path(module.__file__).read_text("utf-8")) for module in modules])[:12]
 
 
@@ -186,14 +186,14 @@ def _tensors(clip: np.ndarray, given: Sequence[np.ndarray | None], encoders: Enc
         pixels = wan.to_pixels(clip if frames is None else frames)  # (1, 3, T, H, W)
         if frames is not None:
             last = pixels[:, :, 1] if len(frames) == 2 else None
-            pixels = wan.condition_video(pipe, pixels[:, :, 0], len(clip), last)
+            pixels = conditioning.condition_video(pipe, pixels[:, :, 0], len(clip), last)
         videos.append(pixels)
     made = []
     for frames, latents in zip(given, encoders.latents(videos), strict=True):
         if frames is None:
             made.append({"latents": latents[0]})
             continue
-        entry = {"condition": wan.condition_of(pipe, latents, len(clip), last=len(frames) == 2)[0]}
+        entry = {"condition": conditioning.condition_of(pipe, latents, len(clip), last=len(frames) == 2)[0]}
         if pipe.image_encoder is not None:
             tokens = wan.encode_image(pipe, [Image.fromarray(frame) for frame in frames])
             entry["image_embeds"] = tokens.flatten(0, 1).float()

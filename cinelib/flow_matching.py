@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from diffusers import WanTransformer3DModel
 
-from cinelib import wan
+from cinelib import conditioning
 from cinelib.examples import Batch, Example, read_batch
 
 Loss = Callable[[WanTransformer3DModel, Batch, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -88,7 +88,7 @@ def flow_matching_loss(
     """
     s = sigma.view(-1, 1, 1, 1, 1)
     noisy = (1 - s) * batch.latents + s * noise  # (B, 16, t, h, w)
-    hidden_states, timestep, given = wan.model_input(noisy, batch.condition, sigma)
+    hidden_states, timestep, given = conditioning.model_input(noisy, batch.condition, sigma)
     velocity = transformer(
         hidden_states=hidden_states,  # (B, 36, t, h, w)
         timestep=timestep,

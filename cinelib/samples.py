@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLWan, SchedulerMixin, WanTransformer3DModel
 
-from cinelib import wan
+from cinelib import conditioning, wan
 from cinelib.examples import Batch, Example, read_batch
 from cinelib.metrics.perceptual import LPIPS, FeatureDistance, Perceptual
 from cinelib.video import write_video
@@ -31,7 +31,7 @@ def sample_latents(
     given = 0
     for timestep in scheduler.timesteps:
         sigma = (timestep / 1000).float().repeat(len(latents))
-        hidden_states, timesteps, given = wan.model_input(latents, batch.condition, sigma)
+        hidden_states, timesteps, given = conditioning.model_input(latents, batch.condition, sigma)
         velocity = transformer(
             hidden_states=hidden_states,
             timestep=timesteps,

@@ -120,14 +120,14 @@ def test_whole_clip_pass_equals_the_library(clip):
 def test_encodings_equal_wans(smoke, clip):
     import torch
 
-    from cinelib import wan
+    from cinelib import conditioning, wan
     from cinelib.classroom import encoding
 
     pixels = encoding.to_pixels(clip.frames)
     mine = encoding.latents(smoke.vae, pixels, bf16=False)
     assert torch.allclose(mine, wan.encode_video(smoke.vae, pixels), atol=1e-4)
     for last in (False, True):
-        theirs = wan.condition(smoke.vae, pixels[:, :, 0], 9, pixels[:, :, -1] if last else None)
+        theirs = conditioning.condition(smoke.vae, pixels[:, :, 0], 9, pixels[:, :, -1] if last else None)
         assert torch.allclose(encoding.condition(smoke.vae, pixels, last, bf16=False), theirs, atol=1e-4)
     theirs = wan.encode_text(smoke, clip.captions)
     mine = encoding.text_tokens(smoke, clip.captions)

@@ -11,7 +11,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_training import MODEL, RECIPE, fit, fresh_transformer, quiet, same, weights
 
-from cinelib import examples, flow_matching, lora, samples, training, wan
+from cinelib import conditioning, examples, flow_matching, lora, samples, training, wan
 from cinelib.gauges import Board, Plateau
 
 
@@ -132,7 +132,7 @@ def test_samples_are_what_the_pipeline_samples_without_guidance(pipe, encoded):
     batch = examples.Batch(
         ("x",),
         torch.zeros(1, 16, 3, 4, 6),
-        wan.condition(pipe.vae, pixels, 9),
+        conditioning.condition(pipe.vae, pixels, 9),
         wan.encode_text(pipe, text),
         wan.encode_image(pipe, [image]),
     )

@@ -13,7 +13,7 @@ import tiny_training
 import torch
 from tiny_training import CARD, ENCODING, MODEL, RECIPE, fit, fresh_transformer, quiet, same, weights
 
-from cinelib import cache, examples, flow_matching, grading, lora, storyboard, training, wan
+from cinelib import cache, conditioning, examples, flow_matching, grading, lora, storyboard, training, wan
 from cinelib.dataset import VideoFolder
 from cinelib.parameters import ParameterError, StyleStage
 from cinelib.profiles import resolve
@@ -119,7 +119,7 @@ def test_entries_hold_what_the_encoders_make(dataset, encoded):
     pixels = wan.to_pixels(clip.frames())
     close = functools.partial(torch.testing.assert_close, rtol=0, atol=1e-4)  # see Encoders.latents
     close(batch.latents, wan.encode_video(pipe.vae, pixels))
-    close(batch.condition, wan.condition(pipe.vae, pixels[:, :, 0], 9, pixels[:, :, -1]))
+    close(batch.condition, conditioning.condition(pipe.vae, pixels[:, :, 0], 9, pixels[:, :, -1]))
     assert torch.equal(batch.prompt_embeds, wan.encode_text(pipe, clip.text).float())
     regraded = examples.read_batch(encoded[0][:1], 1)
     assert batch.image_embeds.shape[1] == 2 * regraded.image_embeds.shape[1]

@@ -7,7 +7,7 @@ import torch
 from diffusers import WanImageToVideoPipeline
 from PIL import Image
 
-from cinelib import wan
+from cinelib import conditioning, wan
 
 HEIGHT, WIDTH, FRAMES = 32, 48, 9
 
@@ -34,7 +34,7 @@ def as_pixels(image: Image.Image) -> torch.Tensor:
 @pytest.mark.parametrize("with_last", [False, True])
 def test_condition_is_what_the_pipeline_prepares(pipe, with_last):
     first, last = as_pixels(picture(0)), as_pixels(picture(1)) if with_last else None
-    ours = wan.condition(pipe.vae, first, FRAMES, last)
+    ours = conditioning.condition(pipe.vae, first, FRAMES, last)
     _, theirs = WanImageToVideoPipeline.prepare_latents(
         pipe, first, 1, 16, HEIGHT, WIDTH, FRAMES, torch.float32, torch.device("cpu"), last_image=last
     )
@@ -44,12 +44,13 @@ def test_condition_is_what_the_pipeline_prepares(pipe, with_last):
 
 def test_condition_of_a_batch_is_the_batch_of_conditions(pipe):
     a, b = as_pixels(picture(0)), as_pixels(picture(1))
-    both = wan.condition(pipe.vae, torch.cat([a, b]), FRAMES)
-    torch.testing.assert_close(both[1:], wan.condition(pipe.vae, b, FRAMES), rtol=1e-5, atol=1e-5)
+    both = conditioning.condition(pipe.vae, torch.cat([a, b]), FRAMES)
+    torch.testing.assert_close(both[1:], conditioning.condition(pipe.vae, b, FRAMES), rtol=1e-5, atol=1e-5)
 
 
 def test_mask_marks_the_given_frames(pipe):
-    mask = wan.condition(pipe.vae, as_pixels(picture(0)), FRAMES, as_pixels(picture(1)))[0, :4, :, 0, 0]
+    ends = as_pixels(picture(0)), as_pixels(picture(1))
+    mask = conditioning.condition(pipe.vae, ends[0], FRAMES, ends[1])[0, :4, :, 0, 0]
     # columns: latent frames; rows: the four pixel frames behind each
     assert mask.tolist() == [[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 1]]
 

@@ -14,7 +14,7 @@ from diffusers import WanImageToVideoPipeline
 from PIL import Image
 
 import cinelib
-from cinelib import cache, examples, flow_matching, lora, lora_export, training, wan, wan_layout
+from cinelib import cache, conditioning, examples, flow_matching, lora, lora_export, training, wan, wan_layout
 from cinelib.dataset import VideoFolder
 
 CARD = lora.AdapterCard(rank=2, alpha=4.0, targets="attn2", trigger="emberfall film")
@@ -60,9 +60,9 @@ def test_the_loss_shows_the_transformer_what_the_pipeline_shows_it(folder, encod
     pipe(image=still, prompt="a knight", latents=noise, output_type="latent", **call)
     hook.remove()
     sigma = seen[0]["timestep"].max().float().view(1) / 1000
-    latents = wan.encode_video(pipe.vae, wan.condition_video(pipe, pixels, 9))
-    condition = wan.condition_of(pipe, latents, 9, last=False)
-    shown, timestep, given = wan.model_input(noise, condition, sigma)
+    latents = wan.encode_video(pipe.vae, conditioning.condition_video(pipe, pixels, 9))
+    condition = conditioning.condition_of(pipe, latents, 9, last=False)
+    shown, timestep, given = conditioning.model_input(noise, condition, sigma)
     torch.testing.assert_close(shown, seen[0]["hidden_states"], rtol=0, atol=0)
     torch.testing.assert_close(timestep, seen[0]["timestep"].float(), rtol=0, atol=1e-3)
     assert (seen[0]["encoder_hidden_states_image"] is None) == (batch.image_embeds is None)

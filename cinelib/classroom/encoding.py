@@ -1,6 +1,7 @@
 """What the transformer trains on: latents, conditions and tokens of every clip, computed once and kept.
 
-The layouts are those of `cinelib.wan` (a test compares them); whole clips in one pass make them affordable.
+The layouts are those of `cinelib.conditioning` (a test compares them); whole clips in one pass make them
+affordable.
 """
 
 import hashlib

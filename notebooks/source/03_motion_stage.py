@@ -51,7 +51,7 @@ import time
 import diffusers
 import torch
 
-from cinelib import wan
+from cinelib import conditioning, wan
 
 started = time.perf_counter()
 device = wan.default_device()
@@ -103,7 +103,7 @@ def sample_by_hand(first, prompt: str, num_frames: int, generator: torch.Generat
     text, empty = (wan.encode_text(pipe, words).to(transformer.dtype) for words in (prompt, ""))
     image = wan.encode_image(pipe, [first]).to(transformer.dtype)  # (1, N, D)
     pixels = pipe.video_processor.preprocess(first, *size).to(device)  # (1, 3, H, W) in [-1, 1]
-    given = wan.condition(pipe.vae, pixels, num_frames)  # (1, 20, t, h, w)
+    given = conditioning.condition(pipe.vae, pixels, num_frames)  # (1, 20, t, h, w)
     x = torch.randn(1, 16, *given.shape[2:], generator=generator).to(device)  # pure noise
 
     def velocity(words: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -237,7 +237,7 @@ show.contact_sheet(
 # %%
 first, last = keyframes["lora"][scenes[0].name][:2]
 ends = wan.to_pixels(np.stack([first, last]))  # (1, 3, 2, H, W)
-given = wan.condition(pipe.vae, ends[:, :, 0], segment_frames, last=ends[:, :, 1])
+given = conditioning.condition(pipe.vae, ends[:, :, 0], segment_frames, last=ends[:, :, 1])
 mask = given[0, :4, :, 0, 0].int().tolist()  # (4, t)
 assert given.shape[:2] == (1, 20)
 for row in mask:

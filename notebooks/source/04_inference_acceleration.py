@@ -78,7 +78,7 @@ from textwrap import fill, shorten
 import torch
 from IPython.display import display
 
-from cinelib import show, wan
+from cinelib import conditioning, show, wan
 from cinelib.generation import generator
 from cinelib.storyboard import open_still, read_storyboard
 
@@ -109,7 +109,7 @@ class Problem:
 def prepare(scene, still) -> Problem:
     dtype, device = pipe.transformer.dtype, pipe.transformer.device
     pixels = wan.to_pixels(np.asarray(still)[None])[:, :, 0].to(device)  # (1, 3, H, W)
-    condition = wan.condition(pipe.vae, pixels, params.num_frames)
+    condition = conditioning.condition(pipe.vae, pixels, params.num_frames)
     shape = (1, 16, *condition.shape[2:])
     noise = torch.randn(shape, generator=generator(params.seed, scene.name)).to(device)
     text = wan.encode_text(pipe, [trigger + scene.text, ""])

@@ -11,7 +11,7 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from PIL import Image
 
-from cinelib import examples, flow_matching, lora, wan
+from cinelib import conditioning, examples, flow_matching, lora, wan
 from cinelib.dataset import Clip
 
 
@@ -21,7 +21,7 @@ def encode(pipe: wan.FirstLastPipeline, clip: Clip, encoding: examples.Encoding)
     start = (len(frames) - encoding.num_frames) // 2
     frames = frames[start : start + encoding.num_frames]
     pixels = wan.to_pixels(frames)
-    condition = wan.condition(pipe.vae, pixels[:, :, 0], len(frames), pixels[:, :, -1])
+    condition = conditioning.condition(pipe.vae, pixels[:, :, 0], len(frames), pixels[:, :, -1])
     ends = [Image.fromarray(frame) for frame in (frames[0], frames[-1])]
     image_embeds = wan.encode_image(pipe, ends).flatten(0, 1)[None].float()
     text = wan.encode_text(pipe, clip.text).float()
