@@ -59,6 +59,7 @@ $(BIN)/python:
 		exit 1; }
 
 # A marker file, so that the environment follows pyproject.toml and the constraints, and is made once.
+# Compiled at once, as pip does: where Python may not write bytecode, every notebook would compile all it imports.
 $(INSTALLED): pyproject.toml .ci/constraints.txt | $(BIN)/python
 	@echo "Installing pinned packages into $(VENV) (several GB; half a minute to some minutes)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $(UV) \
