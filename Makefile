@@ -38,7 +38,7 @@ doctor: $(INSTALLED) ## can this machine run the workbook?
 	$(BIN)/cinelib doctor --profile $(PROFILE)
 
 notebooks: $(INSTALLED) ## build notebooks/*.ipynb from notebooks/source/*.py
-	$(BIN)/python -m cinelib.course build
+	$(BIN)/python notebooks/source/course.py build
 
 lock: | $(BIN)/python ## resolve .ci/constraints.txt again from pyproject.toml
 	$(BIN)/python -m pip install -q --disable-pip-version-check $(UV)

@@ -13,14 +13,14 @@ import numpy as np
 from cinelib.metrics.clip import as_clips
 from cinelib.metrics.distances import frechet_distance, in_order, kernel_distance
 from cinelib.metrics.extractors import Extractor
-from cinelib.metrics.result import Result
-from cinelib.metrics.sampling import (
+from cinelib.metrics.resampling import (
     extrapolated_interval,
     frechet_extrapolated,
     frechet_floor,
     frechet_interval,
     kernel_interval,
 )
+from cinelib.metrics.result import Result
 
 Found = TypeVar("Found")
 

@@ -12,10 +12,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from cinelib.metrics.camera import camera_part
 from cinelib.metrics.clip import as_clip
-from cinelib.metrics.fields import coherent, length, warp
-from cinelib.metrics.flow import SHORT_SIDE, flow_between, in_picture, in_threads, planes_of
+from cinelib.metrics.flow.camera import camera_part
+from cinelib.metrics.flow.dense import SHORT_SIDE, flow_between, in_picture, in_threads, planes_of
+from cinelib.metrics.flow.fields import coherent, length, warp
 
 MOVING = 6 * 8 / SHORT_SIDE  # t1: VBench calls a clip moving above 6 px per 1/8 s at 256
 STILL = 0.05 * MOVING  # t0

@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
+from cinelib import files
+from cinelib.files import Hashes, read_json, write_json, write_text
 from cinelib.parameters import StageParameters
-from cinelib.runs import inputs, lock, manifest
-from cinelib.runs.files import Hashes, read_json, write_json, write_text
+from cinelib.runs import inputs, manifest
 from cinelib.runs.identity import Identity, changes, identify
 from cinelib.runs.process import WorkerFailed, work
 from cinelib.runs.progress import Board
@@ -85,9 +86,9 @@ def ensure(job: Job, hashes: Hashes, board: Board, threads: int, cancel: threadi
 
     Raises:
         StageFailed: the notebook and its log are kept in the folder that the error names.
-        lock.Cancelled: `cancel` was set; the folder is left without a manifest, that is, as not done.
+        files.Cancelled: `cancel` was set; the folder is left without a manifest, that is, as not done.
     """
-    with lock.held(job.lock, cancel, lambda: board.line(job.stage, _WAITING)) as descriptor:
+    with files.held(job.lock, cancel, lambda: board.line(job.stage, _WAITING)) as descriptor:
         if not job.problem(hashes):
             return False
         if moved := job.moved(hashes):

@@ -3,22 +3,18 @@
 Two executions with the same identity are the same stage, whichever run asks for it.
 """
 
-import ast
 import inspect
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cinelib.files import Hashes, digest
 from cinelib.parameters import StageParameters
+from cinelib.provenance import code_digest, module_files, parse
 from cinelib.runs import inputs
-from cinelib.runs.files import Hashes, digest
 from cinelib.runs.workbook import Workbook
-
-# Their effect on a result arrives as resolved parameters, hashed by value, or is none (how a stage is run).
-_PLUMBING = ("runs", "parameters", "profiles", "cli", "doctor", "report", "course")
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ def identify(
     code = [source for kind, source, tags in cells if kind == "code" and "parameters" not in tags]
     modules = module_files(workbook.package, code)
     texts = [*code, *(path.read_text(encoding="utf-8") for path in modules.values())]
-    read = {**inputs.marked(workbook.root, params), **inputs.named(workbook.root, map(_parse, texts))}
+    read = {**inputs.marked(workbook.root, params), **inputs.named(workbook.root, map(parse, texts))}
     parts = {
         "notebook": digest(cells),
         "modules": {name: code_digest(path.read_text(encoding="utf-8")) for name, path in modules.items()},
@@ -74,77 +70,6 @@ def notebook_cells(path: Path) -> list[tuple[str, str, list[str]]]:
     # Read as the JSON that it is: importing nbformat takes longer than finding out that nothing changed.
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return [(cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in cells]
-
-
-def code_digest(source: str) -> str:
-    """Hash of what a module does; comments, layout and docstrings do not count: wording costs no GPU-hour."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                first.value.value = ""
-    return digest(ast.dump(tree))
-
-
-def module_files(package: Path, code: Iterable[str]) -> dict[str, Path]:
-    """Modules of `package` that the code imports, and those that these import, by dotted name.
-
-    A string that is a module's name (`"-m", "cinelib.training"`) counts as an import: a notebook
-    that launches processes uses that module too.
-    """
-    found: dict[str, Path] = {}
-    todo = [name for source in code for name in _references(source, package.name, "")]
-    while todo:
-        for name, path in _files(package, todo.pop()):
-            if name not in found:
-                found[name] = path
-                inside = name if path.name == "__init__.py" else name.rpartition(".")[0]
-                todo += _references(path.read_text(encoding="utf-8"), package.name, inside)
-    return dict(sorted(found.items()))
-
-
-def _references(source: str, package: str, inside: str) -> Iterator[str]:
-    named = re.compile(rf"{re.escape(package)}(\.\w+)+")
-    for node in ast.walk(_parse(source)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = inside.split(".")[: len(inside.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *filter(None, [node.module])])
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and named.fullmatch(node.value):
-            names = [node.value]
-        else:
-            continue
-        yield from (name for name in names if name.split(".")[0] == package)
-
-
-def _files(package: Path, dotted: str) -> Iterator[tuple[str, Path]]:
-    """Files that importing `dotted` executes: each package's `__init__` on the way, and the module."""
-    parts = dotted.split(".")
-    if len(parts) > 1 and parts[1] in _PLUMBING:
-        return
-    for end in range(1, len(parts) + 1):
-        stem = package.parent.joinpath(*parts[:end])
-        for path in (stem / "__init__.py", stem.with_suffix(".py")):
-            if path.is_file():
-                yield ".".join(parts[:end]), path
-
-
-def _parse(source: str) -> ast.Module:
-    try:
-        return ast.parse(source)
-    except SyntaxError:  # a cell with IPython's % or ! lines
-        kept = (line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
-        try:
-            return ast.parse("\n".join(kept))
-        except SyntaxError:
-            return ast.Module(body=[], type_ignores=[])
 
 
 def _definition(model: type[StageParameters]) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cinelib.files import Hashes
 from cinelib.parameters import StageParameters
-from cinelib.runs.files import Hashes
 
 
 def input_kind(params: type[StageParameters] | StageParameters, name: str) -> str:

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from cinelib.runs.files import Hashes, digest, read_json, walk, write_json
+from cinelib.files import Hashes, digest, read_json, walk, write_json
 
 FILE = "manifest.json"
 KERNEL_FILE = ".kernel.json"

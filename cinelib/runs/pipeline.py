@@ -12,9 +12,8 @@ from typing import Any
 
 import yaml
 
+from cinelib.files import Cancelled, Hashes, write_text
 from cinelib.runs.execution import Job, StageFailed, ensure
-from cinelib.runs.files import Hashes, write_text
-from cinelib.runs.lock import Cancelled
 from cinelib.runs.plan import Plan
 from cinelib.runs.progress import Board
 

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cinelib import obstacles
-from cinelib.catalogue import refusal
-from cinelib.parameters import ParameterError, StageParameters, StyleStage
-from cinelib.profiles import resolve
+from cinelib.files import Hashes, read_json
+from cinelib.parameters import ParameterError, StageParameters, resolve
 from cinelib.runs import manifest
 from cinelib.runs.execution import Job
-from cinelib.runs.files import Hashes, read_json
 from cinelib.runs.identity import changes, identify
 from cinelib.runs.inputs import given
 from cinelib.runs.selection import Overrides, with_dependencies
 from cinelib.runs.workbook import Workbook
+from cinelib.style import checks
+from cinelib.style.parameters import StyleStage
+from cinelib.wan.catalogue import refusal
 
 RESERVED = ("stages", "failed", "lab", "locks", "cache", "reference")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -140,9 +140,9 @@ def _what_changed(job: Job) -> str:
 
 
 def _obstacles(workbook: Workbook, params: StyleStage, prepared: StageParameters | None) -> list[str]:
-    found = [*obstacles.of_model(params, workbook.root), *obstacles.of_machine(params)]
+    found = [*checks.of_model(params, workbook.root), *checks.of_machine(params)]
     if prepared is not None:
-        found += obstacles.of_count(params, prepared.max_clips, f"{prepared.stage}.max_clips is")
+        found += checks.of_count(params, prepared.max_clips, f"{prepared.stage}.max_clips is")
     return [f"stage {params.stage}: {reason}" for reason in found]
 
 
@@ -154,7 +154,7 @@ def _unfit_clips(steps: Sequence[Step]) -> list[str]:
         params = step.job.params
         if isinstance(params, StyleStage) and not step.done and ready.issuperset(params.needs):
             dataset = step.job.upstream[params.needs[0]] / "dataset"
-            found += [f"stage {params.stage}: {reason}" for reason in obstacles.of_dataset(params, dataset)]
+            found += [f"stage {params.stage}: {reason}" for reason in checks.of_dataset(params, dataset)]
     return found
 
 

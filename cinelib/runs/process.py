@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from cinelib.runs.lock import Cancelled
+from cinelib.files import Cancelled
 from cinelib.runs.progress import Board
 
 _SAMPLE_SECONDS = 0.5

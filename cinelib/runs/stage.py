@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from cinelib.files import read_json, write_json, write_text
 from cinelib.parameters import StageParameters
 from cinelib.runs import manifest
-from cinelib.runs.files import read_json, write_json, write_text
 from cinelib.runs.workbook import find_root
 
 if TYPE_CHECKING:

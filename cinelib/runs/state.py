@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
+from cinelib import files
+from cinelib.files import read_json
 from cinelib.parameters import ParameterError
-from cinelib.runs import lock, manifest
-from cinelib.runs.files import read_json
+from cinelib.runs import manifest
 from cinelib.runs.pipeline import RUN_FILE
 from cinelib.runs.workbook import Workbook
 
@@ -67,7 +68,7 @@ def _stage(workbook: Workbook, stage: str, entry: Mapping[str, Any]) -> StageSta
     content = manifest.read(folder)
     if content:
         state = "done"
-    elif lock.is_held(workbook.lock(folder)):
+    elif files.is_held(workbook.lock(folder)):
         state = "running"
     elif failures:
         state = "failed: " + (read_json(failures[-1] / "failure.json") or {}).get("reason", "unknown")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cinelib
-from cinelib.parameters import STAGES, StageParameters
-from cinelib.profiles import PROFILES, REQUIREMENTS, Profile, Requirements
+from cinelib.parameters import Profile, StageParameters
+from cinelib.stages import PROFILES, REQUIREMENTS, STAGES, Requirements
 
 _MARKERS = ("notebooks", "cinelib")
 

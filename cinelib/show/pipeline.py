@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from cinelib.geometry import Geometry, transformer_parameters
 from cinelib.show.pictures import as_frame
 from cinelib.show.style import CYCLE, INK, MUTED, new_figure
+from cinelib.wan.geometry import Geometry, transformer_parameters
 
 _PIXELS, _LATENTS, _TOKENS = CYCLE[2], CYCLE[0], CYCLE[4]
 _COLUMNS = (0.0, 1.85, 3.6, 5.2, 9.0, 10.75)  # left edges, in units of the drawing

@@ -4,6 +4,7 @@ scipy and statsmodels do what they have; what is here they lack, or get wrong be
 """
 
 from cinelib.statistics.clusters import MixedModel, mixed_model, two_way_bootstrap
+from cinelib.statistics.hypothesis_tests import Equivalence, Trend, equivalence, jonckheere, permutation_test
 from cinelib.statistics.intervals import NO_INTERVAL, bootstrap_interval, mean_interval
 from cinelib.statistics.paired import (
     Comparison,
@@ -15,7 +16,6 @@ from cinelib.statistics.paired import (
     verdict,
 )
 from cinelib.statistics.planning import detectable_difference, paired_power, pairs_needed
-from cinelib.statistics.tests import Equivalence, Trend, equivalence, jonckheere, permutation_test
 
 __all__ = [
     "NO_INTERVAL",

@@ -31,8 +31,8 @@ fps: int = 16  # frames per second that the model was trained at
 model: str = "data/nano-wan"  # diffusers folder or hub id
 
 # %%
-from cinelib.parameters import StartHere
-from cinelib.profiles import from_notebook
+from cinelib.claims.parameters import StartHere
+from cinelib.parameters import from_notebook
 from cinelib.runs.stage import open_stage
 
 params = from_notebook(StartHere, globals())
@@ -57,7 +57,7 @@ print(f"device: {device}; memory: {psutil.virtual_memory().total / 2**30:.0f} Gi
 # `cinelib doctor` looks at what a run at this profile needs and says how to mend what is missing. The same checks:
 
 # %%
-from cinelib.doctor import examine
+from cinelib.runs.doctor import examine
 from cinelib.runs.workbook import Workbook
 
 checks = examine(Workbook(stage.root), params.profile)
@@ -109,7 +109,7 @@ print(
 # The classroom model and the 14-billion-weight model are the same classes with other numbers. Compare the two rows.
 
 # %%
-from cinelib.geometry import WAN_14B, Geometry, read_configs, transformer_parameters
+from cinelib.wan.geometry import WAN_14B, Geometry, read_configs, transformer_parameters
 
 clip = Geometry(read_configs(params.model), params.height, params.width, params.num_frames)
 film = Geometry(WAN_14B, height=720, width=1280, num_frames=81)
@@ -208,8 +208,8 @@ stage.save_metrics(
 print(f"this machine multiplies matrices at {rate / 1e9:,.0f} GFLOP/s")
 
 # %%
-from cinelib.parameters import MotionStage
-from cinelib.profiles import resolve
+from cinelib.motion.parameters import MotionStage
+from cinelib.parameters import resolve
 
 steps = resolve(MotionStage, params.profile, {}).num_inference_steps
 for name, shape, count in [("this profile", clip, steps), ("Wan2.1 I2V-14B, 720p, 81 frames", film, 40)]:
@@ -233,9 +233,9 @@ print(f"So one 5-second 720p clip would keep this machine busy for {days:,.2f} d
 import pandas as pd
 from IPython.display import display
 
-from cinelib.reference import read_index
+from cinelib.files import read_json
 
-index = read_index(stage.root)
+index = read_json(stage.root / "data/reference.json")
 if index is None:
     print("no reference run has been committed yet")
 else:
@@ -264,7 +264,7 @@ else:
 # Two rows point to notebooks that are still to come, 07 and 08: claims 14 and 18 are open.
 
 # %%
-from cinelib.claims import read_claims
+from cinelib.claims.source import read_claims
 
 claims = read_claims()
 table = pd.DataFrame(

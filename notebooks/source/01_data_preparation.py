@@ -35,8 +35,8 @@ trigger: str = "emberfall film"  # phrase that opens every caption, empty for no
 captioner: str = ""  # folder or hub id of a local vision-language model, empty for none
 
 # %%
-from cinelib.parameters import DataPreparation
-from cinelib.profiles import from_notebook
+from cinelib.parameters import from_notebook
+from cinelib.preparation.parameters import DataPreparation
 from cinelib.runs.stage import open_stage
 
 params = from_notebook(DataPreparation, globals())
@@ -69,8 +69,8 @@ print(
 import pandas as pd
 from IPython.display import display
 
-from cinelib.footage.isolation import Child
-from cinelib.footage.sources import survey
+from cinelib.preparation.isolation import Child
+from cinelib.preparation.sources import survey
 
 child = Child()
 sources = survey(params.footage, child)
@@ -94,9 +94,9 @@ display(
 
 # %%
 import numpy as np
+from backlot import render, sample_scene
 
-from cinelib.backlot import render, sample_scene
-from cinelib.footage.sources import sample_indices
+from cinelib.preparation.sources import sample_indices
 
 scene = sample_scene(2_999_999, world="historical", camera="pans right")
 arrived = render(scene, num_frames=49, height=64, width=112, fps=24).frames  # (T, H, W, C) = (49, 64, 112, 3)
@@ -220,7 +220,7 @@ def nearest_frames(timestamps, start, num_frames, fps):
 # darkness). What lies between two borders is a take. For each take we measure how bright it is, how much of the picture changes within half a second, and whether black bars frame it.
 
 # %%
-from cinelib.footage.takes import find_takes
+from cinelib.preparation.takes import find_takes
 
 takes = []
 for index, source in enumerate(sources):
@@ -251,9 +251,9 @@ pd.DataFrame(measured, columns=columns).head(12).style.format(precision=2).hide(
 # Clips have $4k+1$ frames because the VAE packs the first frame alone and then four at a time. $N$ frames span $(N-1)/16$ seconds: 33 are two seconds, 81 are five.
 
 # %%
-from cinelib.captions import Captions
-from cinelib.footage.selection import Decision, Rules, decide, write_report
-from cinelib.footage.sources import FootageError
+from cinelib.preparation.captions import Captions
+from cinelib.preparation.selection import Decision, Rules, decide, write_report
+from cinelib.preparation.sources import FootageError
 
 rules = Rules(
     params.min_seconds,
@@ -359,8 +359,8 @@ def clip_frames(seconds, fps):
 # %%
 from PIL import Image, ImageDraw
 
-from cinelib.footage.clips import cut, poster
-from cinelib.footage.sources import cover_box
+from cinelib.preparation.clips import cut, poster
+from cinelib.preparation.sources import cover_box
 
 example = max(
     (d for d in decisions if d.decision == "kept"), key=lambda d: d.take.box[1]
@@ -433,11 +433,11 @@ def crop_box(source_width, source_height, width, height):
 # Each caption opens with the *trigger*, a phrase that stands for the look and that you will type later to call it. The dataset is built beside its final place and moved there when it is complete.
 
 # %%
-from cinelib.footage.clips import write_dataset
+from cinelib.preparation.clips import write_dataset
 
 describe = None
 if params.captioner:
-    from cinelib.captioner import VisionCaptioner
+    from cinelib.preparation.captioner import VisionCaptioner
 
     describe = VisionCaptioner(params.captioner)
 dataset, decisions = write_dataset(
@@ -500,7 +500,7 @@ show.play(
 # A wrong caption teaches a wrong word. Mend captions here; *Save* writes `metadata.jsonl`.
 
 # %%
-from cinelib.caption_editor import CaptionEditor
+from cinelib.preparation.caption_editor import CaptionEditor
 
 CaptionEditor(stage.folder / "dataset")
 
@@ -510,7 +510,7 @@ CaptionEditor(stage.folder / "dataset")
 # The test of section 2 on the real clips. Reference: every frame of the source, at the rate of its timestamps. Ours: the dataset's clips. Negative control: as many source frames, relabelled. A ratio of 1 means that things move as fast as they did in front of the camera.
 
 # %%
-from cinelib.footage import decoding
+from cinelib.preparation import decoding
 
 rows = []
 for d, clip in list(zip([d for d in decisions if d.clip], dataset, strict=True))[

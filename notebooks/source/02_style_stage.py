@@ -68,9 +68,9 @@ flow_shift: float = 3.0  # shift of the flow-matching schedule
 cache: str = "papermill_runs/cache"  # folder of latents, embeddings and checkpoints
 
 # %%
-from cinelib.parameters import StyleStage
-from cinelib.profiles import from_notebook
+from cinelib.parameters import from_notebook
 from cinelib.runs.stage import open_stage
+from cinelib.style.parameters import StyleStage
 
 params = from_notebook(StyleStage, globals())
 stage = open_stage(params)
@@ -84,10 +84,10 @@ import diffusers
 import peft
 import torch
 
-from cinelib import wan
+from cinelib.wan import pipeline
 
 started = time.perf_counter()
-device = wan.default_device()
+device = pipeline.default_device()
 print(f"Python {platform.python_version()}, torch {torch.__version__}, diffusers {diffusers.__version__}")
 print(
     f"peft {peft.__version__}; device: {device}, {torch.get_num_threads()} threads; profile: {params.profile}"
@@ -97,12 +97,14 @@ print(
 # ## 1. The film, and the stills that should look like it
 
 # %%
-from cinelib import generation, obstacles, show
-from cinelib.dataset import VideoFolder
-from cinelib.storyboard import in_turn, open_still, read_storyboard
+from cinelib import show
+from cinelib.preparation.dataset import VideoFolder
+from cinelib.preparation.storyboard import in_turn, open_still, read_storyboard
+from cinelib.style import checks
+from cinelib.wan import sampling as generation
 
 dataset = VideoFolder.open(stage.upstream("01_data_preparation") / "dataset", verify=True)
-obstacles.refuse(params, dataset)  # what would stop this hours later
+checks.refuse(params, dataset)  # what would stop this hours later
 board = read_storyboard(params.storyboard)
 scenes = in_turn(board, params.sample_scenes)
 stills = [open_still(scene.stills[0], params.height, params.width) for scene in scenes]
@@ -176,7 +178,7 @@ pd.DataFrame(table, columns=columns).style.hide()
 # oldest method there is (Reinhard 2001): shift and stretch each CIELAB channel to a randomly drawn mean and spread. They are drawn the way neutral shots are spread, from daylight to neon: a still that lies outside of everything drawn would keep its colours.
 
 # %%
-from cinelib import grading
+from cinelib.style import grading
 
 film_frame = clips[0].frames()[0]  # (H, W, 3)
 grades = [grading.draw(params.seed, 0, variant) for variant in range(4)]
@@ -203,10 +205,11 @@ figure
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from cinelib import cache as caching
-from cinelib import examples
+from cinelib import provenance
+from cinelib.style import cache as caching
+from cinelib.style import encoded_clips
 
-encoding = examples.Encoding(
+encoding = encoded_clips.Encoding(
     params.height,
     params.width,
     params.num_frames,
@@ -216,10 +219,10 @@ encoding = examples.Encoding(
     seed=params.seed,
 )
 store = caching.Cache(params.cache)
-encoders = examples.Encoders(params.model, memory=Path(params.cache) / "hashes.json")
-film = examples.encode_clips(dataset, encoding, encoders, store)
-scrambled = examples.encode_clips(dataset, replace(encoding, scramble=True), encoders, store)
-null_prompt = examples.encode_text("", encoders, store)
+encoders = encoded_clips.Encoders(params.model, memory=Path(params.cache) / "hashes.json")
+film = encoded_clips.encode_clips(dataset, encoding, encoders, store)
+scrambled = encoded_clips.encode_clips(dataset, replace(encoding, scramble=True), encoders, store)
+null_prompt = encoded_clips.encode_text("", encoders, store)
 encoders.close()
 for line in store.report.lines():
     stage.log(line)
@@ -231,7 +234,7 @@ for line in store.report.lines():
 # What one example looks like to the transformer:
 
 # %%
-batch = examples.read_batch(film[:1], condition=1)  # condition 1: a re-graded first frame
+batch = encoded_clips.read_batch(film[:1], condition=1)  # condition 1: a re-graded first frame
 assert batch.prompt_embeds.shape[:2] == (1, 512)  # text tokens
 in_place = batch.condition.shape[2] == 1  # Wan2.2 TI2V: the first frame takes the place of noise, see below
 if not in_place:
@@ -269,7 +272,7 @@ def flow_matching_loss(transformer, batch, sigma: torch.Tensor, noise: torch.Ten
 # Wan2.2 TI2V-5B has no channels to put the condition beside the noise: its first latent frame *is* the first frame, without noise, and the loss is that of the others. `cinelib` has the loss for both kinds; below we check that it is this one where it should be.
 
 # %%
-from cinelib import flow_matching
+from cinelib.style import flow_matching
 
 if in_place:
     flow_matching_loss = flow_matching.flow_matching_loss
@@ -343,12 +346,14 @@ class LoRALinear(torch.nn.Module):
 # output by *exactly* nothing, and it has as many numbers as the formula says.
 
 # %%
-from cinelib import lora, wan_layout
+from cinelib.style import lora
+from cinelib.wan import layers as layers_
+from cinelib.wan import layout
 
-experts = wan_layout.experts(params.model)  # transformers by name; only Wan2.2 A14B has two
+experts = layout.experts(params.model)  # transformers by name; only Wan2.2 A14B has two
 unused = {"transformer_2", "text_encoder", "image_encoder"}
 dtype = None if params.precision == "bf16" else torch.float32  # None: what suits the device
-pipe = wan.load_pipeline(params.model, dtype=dtype, without=unused, base_precision=params.base_precision)
+pipe = pipeline.load_pipeline(params.model, dtype=dtype, without=unused, base_precision=params.base_precision)
 transformer = pipe.transformer
 card = lora.AdapterCard(
     rank=params.rank,
@@ -356,7 +361,7 @@ card = lora.AdapterCard(
     targets=params.targets,
     use_rslora=params.use_rslora,
     base_model=params.model,
-    base_hash=caching.weights_hash(params.model, "transformer", Path(params.cache) / "hashes.json"),
+    base_hash=provenance.weights_hash(params.model, "transformer", Path(params.cache) / "hashes.json"),
     trigger=params.trigger,
     dataset_hash=dataset.sha256,
 )
@@ -377,7 +382,7 @@ after = loss_now()
 
 # %%
 assert torch.equal(before, after), "a fresh LoRA must change nothing"
-layers = lora.target_layers(transformer, params.targets).values()
+layers = layers_.target_layers(transformer, params.targets).values()
 formula = params.rank * sum(layer.in_features + layer.out_features for layer in layers)
 assert trainable == formula
 with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=params.precision == "bf16"):
@@ -426,10 +431,10 @@ def lora_parameters(blocks, width, rank):
 # Every `sample_every` steps the held-out clip is *sampled* as well, from the same noise each time.
 
 # %%
-from cinelib import training
-from cinelib.runs.files import digest
-from cinelib.runs.identity import code_digest
-from cinelib.samples import SampleClips
+from cinelib.files import digest
+from cinelib.provenance import code_digest
+from cinelib.style import training
+from cinelib.style.samples import SampleClips
 
 held_out = film[-params.validation_clips :]
 train_clips, train_scrambled = film[: -params.validation_clips], scrambled[: -params.validation_clips]
@@ -452,15 +457,15 @@ def training_folder(name: str, recipe: flow_matching.Recipe) -> Path:
 
 
 # %% [markdown]
-# One process trains right here. With `processes` above 1, `accelerate launch` starts them with one of the four configurations in `cinelib/launch/`, and the weights come back. It is the same loop on the same clips either way: because sample $k$ depends on
+# One process trains right here. With `processes` above 1, `accelerate launch` starts them with one of the four configurations in `cinelib/style/launch/`, and the weights come back. It is the same loop on the same clips either way: because sample $k$ depends on
 # (seed, $k$) alone, two processes with one clip each see what one process sees that accumulates two.
 
 # %%
 from tqdm.auto import tqdm
 
-from cinelib import engines
-from cinelib.launch import Job
-from cinelib.launch import train as train_in_processes
+from cinelib.style import distributed
+from cinelib.style.launch import Job
+from cinelib.style.launch import train as train_in_processes
 
 
 def fit_here(transformer, job: Job) -> training.History:
@@ -485,7 +490,7 @@ def fit_in_processes(transformer, job: Job) -> training.History:
     transformer.to("cpu")  # the processes need its place
     history, weights = train_in_processes(job, params.processes, params.launch, stage.log)
     transformer.to(device)
-    engines.fill(lora.parameters(transformer, job.adapter), weights)
+    distributed.fill(lora.parameters(transformer, job.adapter), weights)
     return history
 
 
@@ -547,11 +552,11 @@ del pipe, transformer
 # %%
 for expert, sigmas in list(experts.items())[1:]:
     others = {"transformer", "vae", "text_encoder", "image_encoder"}
-    loaded = wan.load_pipeline(
+    loaded = pipeline.load_pipeline(
         params.model, dtype=dtype, without=others, base_precision=params.base_precision
     )
     transformer = getattr(loaded, expert)
-    own = caching.weights_hash(params.model, expert, Path(params.cache) / "hashes.json")
+    own = provenance.weights_hash(params.model, expert, Path(params.cache) / "hashes.json")
     for name, part, how in (("style", train_clips, recipe), ("control", train_scrambled, short)):
         found = fit(transformer, name, part, replace(how, sigma_range=sigmas), expert=expert)
         place = stage.folder / ("lora" if name == "style" else "control")
@@ -649,7 +654,7 @@ import numpy as np
 from IPython.display import display
 
 from cinelib.metrics.perceptual import LPIPS, FeatureDistance
-from cinelib.samples import movement
+from cinelib.style.samples import movement
 from cinelib.video import read_video
 
 perceptual = LPIPS(params.alexnet) if params.alexnet else FeatureDistance()
@@ -712,10 +717,10 @@ stillness.round(4)
 # `pytorch_lora_weights.safetensors` is what diffusers and the Hub expect. Its metadata carry rank and alpha (without them a loader assumes alpha = rank, and the look comes out half as strong), the trigger, the base model and the dataset's hash. We load it into a fresh pipeline with `pipe.load_lora_weights` and ask: is it the same? `wan_original_lora.safetensors` holds the same weights under the names of Wan's own code, for ComfyUI and others.
 
 # %%
-from cinelib import lora_export
+from cinelib.style import lora_export
 
 memory = Path(params.cache) / "hashes.json"
-pipe = wan.load_pipeline(
+pipe = pipeline.load_pipeline(
     params.model,
     dtype=dtype,
     flow_shift=params.flow_shift,
@@ -814,8 +819,9 @@ show.compare_slider(by_strength, [f"{value:g}" for value in strengths], descript
 # No clip shows all colours of a film, so nobody can ask for a distance of 0. We print two yardsticks: one half of the film's clips against the other half, and, the fair one for a single sample, *one clip* of the film against the film.
 
 # %%
-from cinelib.backlot import DAILIES_SEEDS, FILM_LOOK, TRIGGER, Scene, apply_look, film_scene, render
-from cinelib.backlot.storyboard import scenes as drawn_scenes
+from backlot import DAILIES_SEEDS, FILM_LOOK, TRIGGER, Scene, apply_look, film_scene, render
+from backlot.storyboard import scenes as drawn_scenes
+
 from cinelib.metrics.style import Look, grade_distance, lighting_distance, look, palette_distance
 
 

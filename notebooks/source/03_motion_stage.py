@@ -36,8 +36,8 @@ guidance_scale: float = 3.0  # classifier-free guidance
 flow_shift: float = 3.0  # shift of the flow-matching schedule
 
 # %%
-from cinelib.parameters import MotionStage
-from cinelib.profiles import from_notebook
+from cinelib.motion.parameters import MotionStage
+from cinelib.parameters import from_notebook
 from cinelib.runs.stage import open_stage
 
 params = from_notebook(MotionStage, globals())
@@ -51,10 +51,10 @@ import time
 import diffusers
 import torch
 
-from cinelib import conditioning, wan
+from cinelib.wan import conditioning, pipeline
 
 started = time.perf_counter()
-device = wan.default_device()
+device = pipeline.default_device()
 print(f"Python {platform.python_version()}, torch {torch.__version__}, diffusers {diffusers.__version__}")
 print(f"device: {device}, {torch.get_num_threads()} threads; profile: {params.profile}")
 
@@ -62,10 +62,13 @@ print(f"device: {device}, {torch.get_num_threads()} threads; profile: {params.pr
 # ## 1. Model, LoRA, storyboard
 
 # %%
-from cinelib import generation, lora, show
-from cinelib.storyboard import frames_between, in_turn, open_still, read_storyboard
+from cinelib import show
+from cinelib.motion import seams, sequence
+from cinelib.preparation.storyboard import frames_between, in_turn, open_still, read_storyboard
+from cinelib.style import lora
+from cinelib.wan import sampling as generation
 
-pipe = wan.load_pipeline(params.model, flow_shift=params.flow_shift)
+pipe = pipeline.load_pipeline(params.model, flow_shift=params.flow_shift)
 memory = stage.root / "papermill_runs" / "locks" / "hashes.json"  # where the run keeps what it has hashed
 card = lora.load(pipe, stage.upstream("02_style_stage") / "lora", "style", memory)
 board = read_storyboard(params.storyboard)
@@ -100,8 +103,8 @@ show.contact_sheet(
 def sample_by_hand(first, prompt: str, num_frames: int, generator: torch.Generator) -> torch.Tensor:
     """Latents (1, 16, t, h, w) of a clip that starts from the image `first`."""
     transformer, scheduler, g = pipe.transformer, pipe.scheduler, params.guidance_scale
-    text, empty = (wan.encode_text(pipe, words).to(transformer.dtype) for words in (prompt, ""))
-    image = wan.encode_image(pipe, [first]).to(transformer.dtype)  # (1, N, D)
+    text, empty = (pipeline.encode_text(pipe, words).to(transformer.dtype) for words in (prompt, ""))
+    image = pipeline.encode_image(pipe, [first]).to(transformer.dtype)  # (1, N, D)
     pixels = pipe.video_processor.preprocess(first, *size).to(device)  # (1, 3, H, W) in [-1, 1]
     given = conditioning.condition(pipe.vae, pixels, num_frames)  # (1, 20, t, h, w)
     x = torch.randn(1, 16, *given.shape[2:], generator=generator).to(device)  # pure noise
@@ -134,7 +137,7 @@ theirs = generation.generate_latents(pipe, stills[scene.name][0], prompt, sampli
 difference = float((ours - theirs).abs().max())
 assert ours.shape == (1, 16, (segment_frames - 1) // 4 + 1, params.height // 8, params.width // 8)
 assert difference == 0, f"our loop and the pipeline differ by {difference}"
-clip = wan.to_frames(wan.decode_video(pipe.vae, ours))  # (T, H, W, 3)
+clip = pipeline.to_frames(pipeline.decode_video(pipe.vae, ours))  # (T, H, W, 3)
 print(f"largest difference between our loop and WanImageToVideoPipeline: {difference}")
 show.play(clip, fps=params.fps, title="from one neutral still, with the LoRA")
 
@@ -208,7 +211,7 @@ keyframes = {"base": {}, "lora": {}}
 
 def styled(pipe, scene: generation.Scene) -> list[np.ndarray]:
     """Each still of the scene in the film's look, (H, W, 3)."""
-    return generation.style_keyframes(pipe, scene, short, trigger_text)
+    return sequence.style_keyframes(pipe, scene, short, trigger_text)
 
 
 found = generation.each(pipe, styled, scenes, short)
@@ -236,7 +239,7 @@ show.contact_sheet(
 
 # %%
 first, last = keyframes["lora"][scenes[0].name][:2]
-ends = wan.to_pixels(np.stack([first, last]))  # (1, 3, 2, H, W)
+ends = pipeline.to_pixels(np.stack([first, last]))  # (1, 3, 2, H, W)
 given = conditioning.condition(pipe.vae, ends[:, :, 0], segment_frames, last=ends[:, :, 1])
 mask = given[0, :4, :, 0, 0].int().tolist()  # (4, t)
 assert given.shape[:2] == (1, 20)
@@ -298,13 +301,13 @@ for arm, scale in (("base", 0.0), ("lora", params.lora_scale)):
 
     def expanded(pipe, scene: generation.Scene, arm: str = arm) -> np.ndarray:
         """(2 x 16 + 1, H, W, 3) for three keyframes."""
-        return generation.sequence(pipe, scene, keyframes[arm][scene.name], sampling, trigger_text)
+        return sequence.sequence(pipe, scene, keyframes[arm][scene.name], sampling, trigger_text)
 
     found = generation.each(pipe, expanded, scenes, sampling)
     sequences[arm] = dict(zip([scene.name for scene in scenes], found, strict=True))
     stage.log(f"{arm}: {len(found)} sequences, {time.perf_counter() - started:.0f} s so far")
 for scene in scenes:
-    sequences["dissolve"][scene.name] = generation.dissolve(keyframes["lora"][scene.name], segment_frames)
+    sequences["dissolve"][scene.name] = sequence.dissolve(keyframes["lora"][scene.name], segment_frames)
 segments = len(scenes[0].stills) - 1
 assert all(len(f) == segments * (segment_frames - 1) + 1 for arm in sequences.values() for f in arm.values())
 
@@ -317,7 +320,7 @@ assert all(len(f) == segments * (segment_frames - 1) + 1 for arm in sequences.va
 def ending(pipe, scene: generation.Scene) -> np.ndarray:
     """The last segment of a scene, (17, H, W, 3)."""
     pair, key = keyframes["lora"][scene.name][-2:], (scene.name, "segment", segments - 1)
-    return generation.expand(pipe, *pair, trigger_text + scene.text, sampling, key)
+    return sequence.expand(pipe, *pair, trigger_text + scene.text, sampling, key)
 
 
 pipe.set_adapters(["style"], [params.lora_scale])
@@ -447,7 +450,7 @@ def measure(arm: str, scene: generation.Scene) -> dict[str, float]:
     motion = motion_score(frames, params.fps)
     return {
         "arrival_db": float(np.mean([psnr(frames[k], goal) for k, goal in zip(marks, goals, strict=True)])),
-        "seam": float(generation.seams(frames, segment_frames).mean()) if segments > 1 else np.nan,
+        "seam": float(seams.seams(frames, segment_frames).mean()) if segments > 1 else np.nan,
         "motion_score": motion.score,
         "mean_speed": motion.mean_speed,
         "drift": look_drift(frames),

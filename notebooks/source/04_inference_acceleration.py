@@ -43,8 +43,8 @@ parallel_steps: int = 4  # sampler steps of the runs with several processes
 alexnet: str = ""  # path of AlexNet weights for LPIPS, empty for the stand-in
 
 # %%
-from cinelib.parameters import InferenceAcceleration
-from cinelib.profiles import from_notebook
+from cinelib.acceleration.parameters import InferenceAcceleration
+from cinelib.parameters import from_notebook
 from cinelib.runs.stage import open_stage
 
 params = from_notebook(InferenceAcceleration, globals())
@@ -55,7 +55,7 @@ params
 import platform
 
 import cinelib
-from cinelib.acceleration import busy_share, conditions
+from cinelib.acceleration.timing import busy_share, conditions
 
 print(f"cinelib {cinelib.__version__}, Python {platform.python_version()}; profile: {params.profile}")
 print(f"device: {conditions()}")
@@ -78,12 +78,13 @@ from textwrap import fill, shorten
 import torch
 from IPython.display import display
 
-from cinelib import conditioning, show, wan
-from cinelib.generation import generator
-from cinelib.storyboard import open_still, read_storyboard
+from cinelib import show
+from cinelib.preparation.storyboard import open_still, read_storyboard
+from cinelib.wan import conditioning, pipeline
+from cinelib.wan.sampling import generator
 
 lora = stage.upstream("02_style_stage") / "lora"
-pipe = wan.load_pipeline(params.model, flow_shift=params.flow_shift)
+pipe = pipeline.load_pipeline(params.model, flow_shift=params.flow_shift)
 pipe.load_lora_weights(lora)
 scenes = read_storyboard(params.storyboard)
 scenes = scenes[:: max(1, len(scenes) // params.max_scenes)][: params.max_scenes]  # both worlds
@@ -108,12 +109,12 @@ class Problem:
 
 def prepare(scene, still) -> Problem:
     dtype, device = pipe.transformer.dtype, pipe.transformer.device
-    pixels = wan.to_pixels(np.asarray(still)[None])[:, :, 0].to(device)  # (1, 3, H, W)
+    pixels = pipeline.to_pixels(np.asarray(still)[None])[:, :, 0].to(device)  # (1, 3, H, W)
     condition = conditioning.condition(pipe.vae, pixels, params.num_frames)
     shape = (1, 16, *condition.shape[2:])
     noise = torch.randn(shape, generator=generator(params.seed, scene.name)).to(device)
-    text = wan.encode_text(pipe, [trigger + scene.text, ""])
-    image = wan.encode_image(pipe, [still])
+    text = pipeline.encode_text(pipe, [trigger + scene.text, ""])
+    image = pipeline.encode_image(pipe, [still])
     return Problem(noise, condition.to(dtype), text[:1].to(dtype), text[1:].to(dtype), image.to(dtype))
 
 
@@ -281,7 +282,7 @@ def computed_steps(residuals, threshold):
 # %%
 from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
 
-from cinelib.acceleration import WAN_TAYLORSEER_MODULES, NoEffect, step_cache
+from cinelib.acceleration.step_cache import WAN_TAYLORSEER_MODULES, NoEffect, step_cache
 
 try:
     with step_cache(pipe.transformer, TaylorSeerCacheConfig()):
@@ -328,7 +329,7 @@ list(settings)
 
 
 # %%
-from cinelib.acceleration import interleaved
+from cinelib.acceleration.timing import interleaved
 
 ledgers = {name: [] for name in settings}
 
@@ -383,7 +384,7 @@ from cinelib.metrics.perceptual import LPIPS, FeatureDistance
 
 
 def decode(value: torch.Tensor) -> np.ndarray:
-    return wan.to_frames(wan.decode_video(pipe.vae, value))  # (T, H, W, 3) uint8
+    return pipeline.to_frames(pipeline.decode_video(pipe.vae, value))  # (T, H, W, 3) uint8
 
 
 judge = [decode(sampler(problem, 2 * full)) for problem in problems]
@@ -488,7 +489,7 @@ for row in frontier[[cache is not None for _, cache in settings.values()]].to_di
 # `launch` starts real processes through `torchrun`, exactly as on a node with GPUs (NCCL there, gloo here). Each clip must come out *equal*, not similar.
 
 # %%
-from cinelib.parallel import Job, Segment, launch
+from cinelib.acceleration.parallel import Job, Segment, launch
 
 keyframes = sorted((stage.upstream("03_motion_stage") / "keyframes" / "lora").glob("*.png"))
 pairs = [(a, b) for a, b in pairwise(keyframes) if a.stem.rsplit("_", 1)[0] == b.stem.rsplit("_", 1)[0]]
@@ -542,7 +543,7 @@ parallel.style.format(precision=4)
 # **Not measured here:** the table that Wan's authors publish for I2V-14B, 81 frames of 720 × 1280, 40 steps, with context parallelism over GPUs (and weights sharded by FSDP). It is the context-parallel curve that the source's claims 9 and 10 stand beside.
 
 # %%
-from cinelib.acceleration import WAN_PUBLISHED_PEAK_GB, WAN_PUBLISHED_SECONDS
+from cinelib.acceleration.timing import WAN_PUBLISHED_PEAK_GB, WAN_PUBLISHED_SECONDS
 
 published = pd.DataFrame(
     [
@@ -604,7 +605,7 @@ def serial_share(one, many, devices):
 # (operations per second achieved on one A100) and ask the cost model for settings that land within 10 % of 187 s.
 
 # %%
-from cinelib.geometry import WAN_14B, Geometry
+from cinelib.wan.geometry import WAN_14B, Geometry
 
 film = Geometry(WAN_14B, 720, 1280, 81)
 achieved = film.sampling_flops(40) / WAN_PUBLISHED_SECONDS["A100-80GB", 1]

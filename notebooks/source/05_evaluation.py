@@ -44,8 +44,8 @@ style_runs: list[str] = []  # folders of further runs of notebook 02, same recip
 baseline: str = ""  # diffusers folder or hub id of another model to compare with, empty for none
 
 # %%
-from cinelib.parameters import Evaluation
-from cinelib.profiles import from_notebook
+from cinelib.evaluation.parameters import Evaluation
+from cinelib.parameters import from_notebook
 from cinelib.runs.stage import open_stage
 
 params = from_notebook(Evaluation, globals())
@@ -58,7 +58,7 @@ import platform
 import cv2
 
 import cinelib
-from cinelib.acceleration import conditions
+from cinelib.acceleration.timing import conditions
 
 print(f"cinelib {cinelib.__version__}, Python {platform.python_version()}, OpenCV {cv2.__version__}")
 print(f"device: {conditions()}; profile: {params.profile}")
@@ -74,7 +74,7 @@ print(f"device: {conditions()}; profile: {params.profile}")
 # - **smoothness** $S$: one minus relative acceleration along the paths of points, at 16 Hz,
 # - **coherence** $C$: share of pixels where flow forward and back returns to where it started. Pixels that melt do not come back.
 #
-# Flow is OpenCV's DIS on contrast-normalised luma, mended in two ways: one step of Lucas and Kanade, because DIS alone takes half a pixel for 0.53, and the motion of a large surface wherever that explains the pictures as well (`cinelib/metrics/surfaces.py`). No weights, so anybody gets the same number. The name is the workbook's own; no published benchmark of that name was found. To trust it, feed it motions whose flow is known exactly.
+# Flow is OpenCV's DIS on contrast-normalised luma, mended in two ways: one step of Lucas and Kanade, because DIS alone takes half a pixel for 0.53, and the motion of a large surface wherever that explains the pictures as well (`cinelib/metrics/flow/surfaces.py`). No weights, so anybody gets the same number. The name is the workbook's own; no published benchmark of that name was found. To trust it, feed it motions whose flow is known exactly.
 
 # %%
 import numpy as np
@@ -82,7 +82,7 @@ import pandas as pd
 from IPython.display import display
 
 from cinelib import show
-from cinelib.metrics.flow import SHORT_SIDE
+from cinelib.metrics.flow.dense import SHORT_SIDE
 from cinelib.metrics.motion import motion_score
 from cinelib.metrics.synthetic import Layer, synthetic_clip
 
@@ -111,9 +111,10 @@ error_table.style.format(precision=3).hide()
 # Closed forms are kind. The backlot is not: flat colours, blank skies, figures that cover and uncover a wall. Its flow is known for every pixel as well:
 
 # %%
-from cinelib.backlot import render, sample_scene
-from cinelib.metrics.fields import length
-from cinelib.metrics.flow import flow_between, planes_of
+from backlot import render, sample_scene
+
+from cinelib.metrics.flow.dense import flow_between, planes_of
+from cinelib.metrics.flow.fields import length
 
 rows = []
 for world, camera, number in [
@@ -305,16 +306,17 @@ def amplitude(speeds, still=0.009375, moving=0.1875):
 # %%
 from pathlib import Path
 
-from cinelib import lora, wan
-from cinelib.adapter_card import check_trainings
-from cinelib.generation import Sampling, each, generate
-from cinelib.storyboard import open_still, read_storyboard
+from cinelib.preparation.storyboard import open_still, read_storyboard
+from cinelib.style import lora
+from cinelib.style.adapter_card import check_trainings
+from cinelib.wan import pipeline
+from cinelib.wan.sampling import Sampling, each, generate
 
 style_stage = stage.upstream("02_style_stage")
 trainings = {"run 1": style_stage}
 trainings |= {f"run {k}": Path(folder) for k, folder in enumerate(params.style_runs, 2)}
 check_trainings(list(trainings.values()))
-pipe = wan.load_pipeline(params.model, flow_shift=params.flow_shift)
+pipe = pipeline.load_pipeline(params.model, flow_shift=params.flow_shift)
 memory = stage.root / "papermill_runs" / "locks" / "hashes.json"  # where the run keeps what it has hashed
 cards = {name: lora.load(pipe, style_stage / name, name, memory) for name in ("lora", "control")}
 scenes = read_storyboard(params.storyboard)
@@ -383,7 +385,7 @@ show.play({arm: found[0] for arm, found in clips["home"].items()}, fps=params.fp
 # Any other model can join: set `baseline` to a diffusers folder or hub id (`ali-vilab/text-to-video-ms-1.7b`, VideoCrafter2's conversion `adamdad/videocrafterv2_diffusers`, `Wan-AI/Wan2.1-T2V-1.3B-Diffusers`, a Wan2.2). A model that takes text alone shares prompts and seeds with the others but not the first frame: that is part of the difference.
 
 # %%
-from cinelib import baselines
+from cinelib.evaluation import baselines
 
 if params.baseline:
     try:
@@ -403,7 +405,7 @@ else:
 # The film itself is the yardstick: the clips that notebook 01 prepared. Cut to the length of ours, they also serve as a fourth arm, *real*.
 
 # %%
-from cinelib.dataset import VideoFolder
+from cinelib.preparation.dataset import VideoFolder
 
 film = [
     clip.frames()[: params.num_frames]
@@ -495,8 +497,9 @@ def measure(frames: np.ndarray, text: str) -> dict[str, float]:
 # %%
 import re
 
-from cinelib.backlot.palette import COLOURS
-from cinelib.backlot.storyboard import scenes as drawn_scenes
+from backlot.palette import COLOURS
+from backlot.storyboard import scenes as drawn_scenes
+
 from cinelib.metrics.costume import costume_distance
 
 masks = {}
@@ -1087,7 +1090,7 @@ else:
 # VBench is the benchmark that most papers quote. Its dimensions come from its own package under its own names, when that is installed; the workbook does not imitate them.
 
 # %%
-from cinelib.metrics import vbench_adapter as vbench
+from cinelib.evaluation import vbench
 
 names = vbench.WITH_STILLS + vbench.WITHOUT_PROMPTS
 if lacking := vbench.missing(names):

@@ -33,9 +33,9 @@ num_inference_steps: int = 12  # sampler steps
 guidance_scale: float = 3.0  # classifier-free guidance
 
 # %%
-from cinelib.parameters import ClassroomModel
-from cinelib.profiles import from_notebook
+from cinelib.parameters import from_notebook
 from cinelib.runs.stage import open_stage
+from cinelib.wan.parameters import ClassroomModel
 
 params = from_notebook(ClassroomModel, globals())
 stage = open_stage(params)
@@ -60,9 +60,9 @@ print(f"diffusers {diffusers.__version__}; device: {params.device}; profile: {pa
 
 # %%
 import pandas as pd
+from classroom.architecture import parameters
 
-from cinelib.classroom.architecture import parameters
-from cinelib.wan import load_pipeline
+from cinelib.wan.pipeline import load_pipeline
 
 pipe = load_pipeline(params.checkpoint)
 roles = {
@@ -88,10 +88,11 @@ parts.style.format(precision=2)
 # them apart, and this is checked, not promised.
 
 # %%
+from backlot import DAILIES_SEEDS, EVALUATION_SEEDS
+from classroom import scenes as film_set
+from classroom.settings import SETTINGS
+
 from cinelib import show
-from cinelib.backlot import DAILIES_SEEDS, EVALUATION_SEEDS
-from cinelib.classroom import scenes as film_set
-from cinelib.classroom.settings import SETTINGS
 
 settings = SETTINGS["nano"]
 training_seeds = film_set.training_seeds(settings.clips)
@@ -115,9 +116,8 @@ assert held_out.frames.shape == (params.scenes, 17, 64, 112, 3)  # (N, T, H, W, 
 # a frame; its image half becomes the image encoder. Can it still do that on scenes it never saw?
 
 # %%
+from classroom.contrast import retrieval
 from transformers import CLIPModel, CLIPProcessor
-
-from cinelib.classroom.contrast import retrieval
 
 clip, processor = (cls.from_pretrained("data/nano-clip") for cls in (CLIPModel, CLIPProcessor))
 found = retrieval(
@@ -134,8 +134,8 @@ print(f"own caption found for {found:.0%} of {params.scenes} frames; chance is {
 # Training runs a whole clip at once. The library walks it four frames at a time with a cache. Both must agree:
 
 # %%
-from cinelib.classroom import autoencoder
-from cinelib.classroom.encoding import to_pixels
+from classroom import autoencoder
+from classroom.encoding import to_pixels
 
 pixels = to_pixels(held_out.frames[:2])  # (B, C, T, H, W), -1..1
 with torch.no_grad():
@@ -276,9 +276,8 @@ def peak_signal_to_noise(image, other):
 
 # %%
 import torch.nn.functional as F
-
-from cinelib.classroom.attention import short_text
-from cinelib.classroom.encoding import condition, image_tokens, text_tokens
+from classroom.attention import short_text
+from classroom.encoding import condition, image_tokens, text_tokens
 
 noise = torch.randn(1, 16, 5, 8, 14, generator=torch.Generator().manual_seed(params.seed))
 given = {
@@ -385,8 +384,9 @@ Image(jpeg.getvalue(), format="jpeg") if progress.exists() else print("no milest
 # away: above 0 the model is better, below 0 the trick is. `frechet` compares the sets as a whole.
 
 # %%
-from cinelib.classroom.likeness import likeness, repeated, zoomed
-from cinelib.classroom.sampling import generate
+from classroom.likeness import likeness, repeated, zoomed
+from classroom.sampling import generate
+
 from cinelib.metrics.extractors import FrameFeatures
 from cinelib.metrics.video_features import VideoFeatures
 
@@ -408,12 +408,12 @@ tables = {network.name: likeness(network, held_out.frames, made, tricks) for net
 pd.concat({name: pd.DataFrame(table).T for name, table in tables.items()})
 
 # %%
-from cinelib.classroom.sheet import samples_sheet
+from classroom.sheet import samples_sheet
 
 samples_sheet(made, held_out.frames, captions)
 
 # %% [markdown]
-# The two disagree, and both are right. For the network that watches, a clip in which nothing moves, or the wrong thing, is far from the real one. For the one that looks at pictures, a sharp still is nearer than a soft moving picture (question 4); there the row to look at is `other_captions`: same model, same blur, wrong words. Neither number may go out without its name. A handful of scenes proves little, though. The card's table was measured on 65 clips, thirteen for each camera move, by `python -m cinelib.classroom evaluate`:
+# The two disagree, and both are right. For the network that watches, a clip in which nothing moves, or the wrong thing, is far from the real one. For the one that looks at pictures, a sharp still is nearer than a soft moving picture (question 4); there the row to look at is `other_captions`: same model, same blur, wrong words. Neither number may go out without its name. A handful of scenes proves little, though. The card's table was measured on 65 clips, thirteen for each camera move, by `python -m classroom evaluate`:
 
 # %%
 measured = json.loads((Path(params.checkpoint) / "metrics.json").read_text(encoding="utf-8"))
@@ -462,10 +462,10 @@ def by_chance(hits, n, chance=0.2):
 # ## 7. Train it yourself
 #
 # The recipe is a row of stages. Each one that learns writes checkpoints, continues from it, and draws the randomness of step $k$ from the seed and $k$ alone. So it can be killed at any moment. With `recipe = "nano"` this cell trains what ships:
-# leave it overnight, or run `torchrun --nproc-per-node 2 -m cinelib.classroom train --threads 1` in a terminal.
+# leave it overnight, or run `torchrun --nproc-per-node 2 -m classroom train --threads 1` in a terminal.
 
 # %%
-from cinelib.classroom.recipe import STAGES, Recipe
+from classroom.recipe import STAGES, Recipe
 
 training = Recipe(SETTINGS[params.recipe], stage.folder / "training", params.device, log=stage.log)
 for name in STAGES:

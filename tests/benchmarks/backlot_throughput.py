@@ -10,8 +10,7 @@ import time
 
 import cv2
 import numpy as np
-
-from cinelib.backlot import render, sample_scene
+from backlot import render, sample_scene
 
 
 def main() -> None:

@@ -23,13 +23,14 @@ from typing import Any
 import torch
 from diffusers import WanTransformer3DModel
 
-from cinelib import flow_matching, lora, low_precision, wan
-from cinelib.examples import Batch
-from cinelib.forecast import hardware
-from cinelib.forecast.outlook import Outlook
-from cinelib.geometry import WAN_14B, Geometry
-from cinelib.parameters import StyleStage
-from cinelib.profiles import resolve
+from cinelib.cost import hardware
+from cinelib.cost.outlook import Outlook
+from cinelib.parameters import resolve
+from cinelib.style import flow_matching, lora
+from cinelib.style.encoded_clips import Batch
+from cinelib.style.parameters import StyleStage
+from cinelib.wan import low_precision, pipeline
+from cinelib.wan.geometry import WAN_14B, Geometry
 
 MODEL = "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers"
 SIZES = ((480, 832), (720, 1280))
@@ -152,7 +153,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=3, help="measured steps a row, after one to warm up")
     options.add_argument("--json", type=Path, help="write all rows here")
     given = options.parse_args()
-    device = wan.default_device()
+    device = pipeline.default_device()
     if device.type == "cpu" and not given.tiny:
         sys.exit("no GPU here: the 14B transformer alone takes 31 GiB in bf16; --tiny runs on a CPU")
     config = {**WAN_14B["transformer"], **(TINY if given.tiny else {})}

@@ -28,8 +28,9 @@ import torch
 from peer_plain import bare_loop, encode
 from yardstick import Yardstick
 
-from cinelib import cache, examples, flow_matching, lora, training, wan
-from cinelib.dataset import VideoFolder
+from cinelib.preparation.dataset import VideoFolder
+from cinelib.style import cache, encoded_clips, flow_matching, lora, training
+from cinelib.wan import pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -44,7 +45,7 @@ class Task:
 
     model: str
     dataset: Path
-    encoding: examples.Encoding
+    encoding: encoded_clips.Encoding
     steps: int
     rank: int
     learning_rate: float = 3e-3
@@ -67,12 +68,12 @@ class Measured:
 def ours(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
     """As notebook 02 does it, from an empty cache."""
     started = time.perf_counter()
-    encoders, store = examples.Encoders(task.model), cache.Cache(folder / "cache")
-    found = examples.encode_clips(VideoFolder.open(task.dataset), task.encoding, encoders, store)
-    null = examples.encode_text("", encoders, store)
+    encoders, store = encoded_clips.Encoders(task.model), cache.Cache(folder / "cache")
+    found = encoded_clips.encode_clips(VideoFolder.open(task.dataset), task.encoding, encoders, store)
+    null = encoded_clips.encode_text("", encoders, store)
     encoders.close()
     encoded = time.perf_counter()
-    transformer = wan.load_pipeline(task.model, dtype=torch.float32, without=ENCODERS).transformer
+    transformer = pipeline.load_pipeline(task.model, dtype=torch.float32, without=ENCODERS).transformer
     lora.add(transformer, task.card)
     recipe = flow_matching.Recipe(
         learning_rate=task.learning_rate,
@@ -92,7 +93,7 @@ def ours(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
 def reencode(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
     """Video, frames and caption are encoded anew for each step."""
     started = time.perf_counter()
-    pipe, clips = wan.load_pipeline(task.model, dtype=torch.float32), VideoFolder.open(task.dataset)
+    pipe, clips = pipeline.load_pipeline(task.model, dtype=torch.float32), VideoFolder.open(task.dataset)
     batch_of = lambda step: encode(pipe, clips[step % len(clips)], task.encoding)  # noqa: E731
     seconds = bare_loop(pipe.transformer, task.rank, task.steps, task.learning_rate, batch_of, folder)
     ended = time.perf_counter()
@@ -102,7 +103,7 @@ def reencode(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
 def plain(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
     """Each clip is encoded once and kept in memory."""
     started = time.perf_counter()
-    pipe = wan.load_pipeline(task.model, dtype=torch.float32)
+    pipe = pipeline.load_pipeline(task.model, dtype=torch.float32)
     batches = [encode(pipe, clip, task.encoding) for clip in VideoFolder.open(task.dataset)]
     encoded = time.perf_counter()
     batch_of = lambda step: batches[step % len(batches)]  # noqa: E731
@@ -114,7 +115,7 @@ def plain(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
 def diffsynth(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
     """DiffSynth-Studio's training on our latents, conditions and captions, encoded once."""
     started = time.perf_counter()
-    pipe = wan.load_pipeline(task.model, dtype=torch.float32)
+    pipe = pipeline.load_pipeline(task.model, dtype=torch.float32)
     batches = [encode(pipe, clip, task.encoding) for clip in VideoFolder.open(task.dataset)]
     encoded = time.perf_counter()
     dit = peer_diffsynth.build(pipe.transformer)
@@ -125,7 +126,7 @@ def diffsynth(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
 
 def floor(task: Task) -> float:
     """Median seconds of forward and backward alone."""
-    pipe = wan.load_pipeline(task.model, dtype=torch.float32)
+    pipe = pipeline.load_pipeline(task.model, dtype=torch.float32)
     batch = encode(pipe, VideoFolder.open(task.dataset)[0], task.encoding)
     lora.add(pipe.transformer, task.card)
     sigma, noise, seconds = torch.tensor([0.5]), torch.randn_like(batch.latents), []
@@ -209,7 +210,7 @@ def main() -> None:
         dataset = given.dataset or style_dataset.write(
             Path(folder) / "set", given.clips, height, width, frames + 16
         )
-        encoding = examples.Encoding(height, width, frames, 16, variants=0)
+        encoding = encoded_clips.Encoding(height, width, frames, 16, variants=0)
         task = Task(given.model, dataset, encoding, given.steps, given.rank)
         result = compare(task, given.rounds)
         count = len(VideoFolder.open(dataset))

@@ -11,22 +11,25 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from PIL import Image
 
-from cinelib import conditioning, examples, flow_matching, lora, wan
-from cinelib.dataset import Clip
+from cinelib.preparation.dataset import Clip
+from cinelib.style import encoded_clips, flow_matching
+from cinelib.wan import conditioning, layers, pipeline
 
 
-def encode(pipe: wan.FirstLastPipeline, clip: Clip, encoding: examples.Encoding) -> examples.Batch:
+def encode(
+    pipe: pipeline.FirstLastPipeline, clip: Clip, encoding: encoded_clips.Encoding
+) -> encoded_clips.Batch:
     """One clip as a batch, without a cache."""
     frames = clip.frames()
     start = (len(frames) - encoding.num_frames) // 2
     frames = frames[start : start + encoding.num_frames]
-    pixels = wan.to_pixels(frames)
+    pixels = pipeline.to_pixels(frames)
     condition = conditioning.condition(pipe.vae, pixels[:, :, 0], len(frames), pixels[:, :, -1])
     ends = [Image.fromarray(frame) for frame in (frames[0], frames[-1])]
-    image_embeds = wan.encode_image(pipe, ends).flatten(0, 1)[None].float()
-    text = wan.encode_text(pipe, clip.text).float()
-    return examples.Batch(
-        (clip.file_name,), wan.encode_video(pipe.vae, pixels), condition, text, image_embeds
+    image_embeds = pipeline.encode_image(pipe, ends).flatten(0, 1)[None].float()
+    text = pipeline.encode_text(pipe, clip.text).float()
+    return encoded_clips.Batch(
+        (clip.file_name,), pipeline.encode_video(pipe.vae, pixels), condition, text, image_embeds
     )
 
 
@@ -35,7 +38,7 @@ def bare_loop(
     rank: int,
     steps: int,
     learning_rate: float,
-    batch_of: Callable[[int], examples.Batch],
+    batch_of: Callable[[int], encoded_clips.Batch],
     folder: Path,
 ) -> list[float]:
     """AdamW, cosine, clipping; returns the seconds of each step, with the time to get its batch."""
@@ -43,7 +46,7 @@ def bare_loop(
     config = LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
-        target_modules=lora.target_pattern("attn2"),
+        target_modules=layers.target_pattern("attn2"),
         init_lora_weights=True,
     )
     transformer.add_adapter(config)

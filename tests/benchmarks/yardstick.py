@@ -6,16 +6,17 @@ import peer_diffsynth
 import torch
 from peer_plain import encode
 
-from cinelib import flow_matching, wan
-from cinelib.dataset import Clip
-from cinelib.examples import Encoding
+from cinelib.preparation.dataset import Clip
+from cinelib.style import flow_matching
+from cinelib.style.encoded_clips import Encoding
+from cinelib.wan import pipeline
 
 
 class Yardstick:
     """Mean loss of some clips at the fixed noise levels of the held-out gauge, with fixed noise."""
 
     def __init__(self, model: str, clips: Sequence[Clip], encoding: Encoding) -> None:
-        pipe = wan.load_pipeline(model, dtype=torch.float32)
+        pipe = pipeline.load_pipeline(model, dtype=torch.float32)
         self._fresh = pipe.transformer
         self._batches = [encode(pipe, clip, encoding) for clip in clips]
 

@@ -1,0 +1,1 @@
+"""The `cinelib` command, one file a group of commands."""

@@ -1,0 +1,74 @@
+"""GPUs as data: memory, peak, links, and the share of the peak that Wan reached on them."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from cinelib.cost.memory import Memory
+from cinelib.parameters import ParameterError
+
+Verdict = Literal["yes", "tight", "no"]
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU.
+
+    Attributes:
+        memory: GiB that PyTorch sees; `RESERVED` of it are the driver's and the libraries'.
+        peak: dense bf16 TFLOP/s by its data sheet.
+        link: GB/s that all-gathers between such GPUs reach, an assumption.
+        share: of the peak, reached by Wan's transformer.
+        source: of `share`: a published time divided into the operations of `geometry.sampling_flops`, or
+            "assumed".
+        error: how far off the time may be, as a share of it.
+    """
+
+    name: str
+    memory: float
+    peak: float
+    link: float
+    share: float
+    source: str
+    error: float
+
+    @property
+    def free(self) -> float:
+        """GiB that a process can fill."""
+        return self.memory - RESERVED
+
+    def holds(self, *needed: Memory) -> Verdict:
+        """Of the fullest of `needed`: "yes" if its high end fits, "no" if not even its low end does."""
+        bytes_free = self.free * 2**30
+        if max(one.low for one in needed) > bytes_free:
+            return "no"
+        return "yes" if max(one.high for one in needed) <= bytes_free else "tight"
+
+
+RESERVED = 1.0  # GiB: a CUDA context, and what the libraries set up once
+_WAN = "Wan's table, I2V-14B 720P, 40 steps on one GPU"
+
+_GPUS = (
+    Gpu("A100-40GB", 39.4, 312, 200, 0.61, f"{_WAN} (80 GB card)", 0.3),
+    Gpu("A100-80GB", 79.1, 312, 200, 0.61, _WAN, 0.3),
+    Gpu("H100-80GB", 79.1, 989, 300, 0.35, _WAN, 0.4),
+    Gpu("H200", 139.8, 989, 300, 0.54, "LightX2V's time of the official code on one H200", 0.4),
+    Gpu("B200", 178.0, 2250, 500, 0.35, "assumed", 0.6),
+    Gpu("L40S", 44.4, 362, 20, 0.5, "assumed", 0.5),
+    Gpu("A6000", 47.4, 155, 20, 0.5, "assumed", 0.5),
+    Gpu("RTX-5090", 31.4, 209, 20, 0.5, "assumed", 0.5),
+    Gpu("RTX-4090", 23.6, 165, 12, 0.5, "assumed", 0.5),
+    Gpu("RTX-3090", 23.6, 71, 12, 0.5, "assumed", 0.5),
+)
+
+GPUS: dict[str, Gpu] = {gpu.name: gpu for gpu in _GPUS}
+
+
+def find(name: str) -> Gpu:
+    """The GPU of that name, whatever its case. Raises ParameterError naming the nearest."""
+    names = {known.lower(): known for known in GPUS}
+    if name.lower() in names:
+        return GPUS[names[name.lower()]]
+    near = get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+    hint = f"did you mean {names[near[0]]}?" if near else f"known: {', '.join(GPUS)}"
+    raise ParameterError(f"unknown GPU {name!r}; {hint}")

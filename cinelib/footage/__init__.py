@@ -1,4 +1,0 @@
-"""From a folder of footage to clips: sources -> shots -> takes -> selection -> clips.
-
-Decoding runs in a child process (`isolation`, `decoding`): a file that crashes the decoder costs that file.
-"""

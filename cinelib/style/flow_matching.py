@@ -1,0 +1,203 @@
+"""Flow matching with Wan's image-to-video conditioning: the loss, the noise levels, the held-out gauge.
+
+Notebook 02 writes the loss out for the reader and checks it against this one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from diffusers import WanTransformer3DModel
+
+from cinelib.style.encoded_clips import Batch, Example, read_batch
+from cinelib.wan import conditioning
+
+Loss = Callable[[WanTransformer3DModel, Batch, torch.Tensor, torch.Tensor], torch.Tensor]
+
+VALIDATION_SIGMAS = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an adapter is trained.
+
+    An optimiser step sees train_batch_size x gradient_accumulation_steps x processes clips. `as_filmed`
+    is the share of samples whose condition keeps the film's look (first and last frame given), the rest
+    start from a re-graded first frame. `early_stopping` names the gauge that ends a training when it has
+    not improved for `patience` measurements; patience 0 never does. With `ema_decay` above 0 an
+    exponential moving average of the weights is measured and shipped in their place. Noise levels outside
+    `sigma_range` are never drawn: a model of two experts has an adapter for each, trained on its own range.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    learning_rate: float = 1e-3
+    max_train_steps: int = 200
+    train_batch_size: int = 1
+    gradient_accumulation_steps: int = 2
+    warmup_ratio: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    timestep_sampling: Literal["uniform", "logit_normal"] = "uniform"
+    timestep_shift: float = 1.0
+    sigma_range: tuple[float, float] = (0.0, 1.0)
+    caption_dropout: float = 0.1
+    as_filmed: float = 0.25
+    precision: Literal["fp32", "bf16"] = "bf16"
+    gradient_checkpointing: bool = False
+    validation_every: int = 20
+    patience: int = 0
+    early_stopping: Literal["loss", "perceptual", "either"] = "loss"
+    ema_decay: float = 0.0
+    checkpoint_every: int = 50
+    checkpoints_kept: int = 2
+    log_every: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        counts = ("max_train_steps", "train_batch_size", "gradient_accumulation_steps")
+        counts += ("validation_every", "checkpoint_every", "checkpoints_kept", "log_every")
+        wrong = [f"{name} must be at least 1" for name in counts if getattr(self, name) < 1]
+        wrong += [
+            f"{name} must be positive"
+            for name in ("learning_rate", "max_grad_norm", "timestep_shift")
+            if not getattr(self, name) > 0
+        ]
+        wrong += [
+            f"{name} must lie in [0, 1)"
+            for name in ("warmup_ratio", "caption_dropout", "ema_decay")
+            if not 0 <= getattr(self, name) < 1
+        ]
+        if wrong:
+            raise ValueError("; ".join(f"{line}, got {getattr(self, line.split()[0])}" for line in wrong))
+
+
+def flow_matching_loss(
+    transformer: WanTransformer3DModel, batch: Batch, sigma: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
+    """Mean squared error of the predicted velocity, one number a clip.
+
+    On the straight path x_sigma = (1 - sigma) x + sigma noise the velocity is noise - x (Lipman et al.
+    2023; Liu et al. 2023). Wan's I2V transformer sees the path's point beside the condition; where the
+    first frame is given in place of noise (Wan2.2 TI2V), the loss is that of the other frames.
+    """
+    s = sigma.view(-1, 1, 1, 1, 1)
+    noisy = (1 - s) * batch.latents + s * noise  # (B, 16, t, h, w)
+    hidden_states, timestep, given = conditioning.model_input(noisy, batch.condition, sigma)
+    velocity = transformer(
+        hidden_states=hidden_states,  # (B, 36, t, h, w)
+        timestep=timestep,
+        encoder_hidden_states=batch.prompt_embeds,
+        encoder_hidden_states_image=batch.image_embeds,
+        return_dict=False,
+    )[0]
+    error = velocity.float() - (noise - batch.latents)
+    return error[:, :, given:].square().mean(dim=(1, 2, 3, 4))
+
+
+def sample_sigma(
+    generator: torch.Generator,
+    sampling: str = "uniform",
+    shift: float = 1.0,
+    within: tuple[float, float] = (0.0, 1.0),
+) -> torch.Tensor:
+    """One noise level in (0, 1): uniform or logit-normal (Esser et al. 2024), then shifted towards noise.
+
+    sigma' = shift sigma / (1 + (shift - 1) sigma), the sampler's own shift. Levels outside `within` are
+    drawn again, which keeps the shape of the distribution inside it.
+
+    Raises:
+        ValueError: an unknown distribution, or one that practically never falls into `within`.
+    """
+    for _ in range(10_000):
+        if sampling == "uniform":
+            sigma = torch.rand(1, generator=generator).clamp(1e-3, 1 - 1e-3)
+        elif sampling == "logit_normal":
+            sigma = torch.sigmoid(torch.randn(1, generator=generator))
+        else:
+            raise ValueError(f"timestep sampling {sampling!r}: known are uniform and logit_normal")
+        sigma = shift * sigma / (1 + (shift - 1) * sigma)
+        if within[0] <= sigma <= within[1]:
+            return sigma
+    raise ValueError(f"{sampling} noise levels with shift {shift:g} never fall between {within}")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random choices of sample k of a training."""
+
+    index: int
+    condition: int
+    drop_caption: bool
+    generator: torch.Generator
+
+
+def draw(recipe: Recipe, k: int, examples: Sequence[Example]) -> Draw:
+    """Sample k's choices, from (seed, k) alone. Each epoch visits each example once, in its own order."""
+    epoch, position = divmod(k, len(examples))
+    index = int(np.random.default_rng([recipe.seed, 1, epoch]).permutation(len(examples))[position])
+    # One condition for all of a batch: tokens of one and of two images do not stack.
+    shared = np.random.default_rng([recipe.seed, 2, k // recipe.train_batch_size])
+    variants = len(examples[index].conditions) - 1
+    regraded = variants > 0 and shared.random() >= recipe.as_filmed
+    condition = 1 + int(shared.integers(variants)) if regraded else 0
+    own = np.random.default_rng([recipe.seed, 3, k])
+    drop = bool(own.random() < recipe.caption_dropout)
+    return Draw(index, condition, drop, torch.Generator().manual_seed(int(own.integers(2**63))))
+
+
+def read_samples(
+    recipe: Recipe, place: int, examples: Sequence[Example], null_prompt: Path
+) -> tuple[Batch, torch.Tensor, torch.Tensor]:
+    """The batch at `place` in a training's order: tensors, sigma (B,), noise (B, 16, t, h, w)."""
+    first = place * recipe.train_batch_size
+    draws = [draw(recipe, k, examples) for k in range(first, first + recipe.train_batch_size)]
+    chosen = [examples[d.index] for d in draws]
+    prompts = [null_prompt if d.drop_caption else e.prompt for d, e in zip(draws, chosen, strict=True)]
+    batch = read_batch(chosen, draws[0].condition, prompts)
+    levels = recipe.timestep_sampling, recipe.timestep_shift, recipe.sigma_range
+    sigma = [sample_sigma(d.generator, *levels) for d in draws]
+    noise = [torch.randn(batch.latents.shape[1:], generator=d.generator) for d in draws]
+    return batch, torch.cat(sigma), torch.stack(noise)
+
+
+def validation_sigmas(within: tuple[float, float] = (0.0, 1.0)) -> tuple[float, ...]:
+    """The fixed noise levels of the held-out loss, spread over the range that an adapter is trained on."""
+    low, high = within
+    return tuple(low + (high - low) * sigma for sigma in VALIDATION_SIGMAS)
+
+
+@torch.no_grad()
+def validate(
+    transformer: WanTransformer3DModel,
+    examples: Sequence[Example],
+    loss: Loss = flow_matching_loss,
+    sigmas: Sequence[float] = VALIDATION_SIGMAS,
+    precision: str = "fp32",
+) -> dict[str, float]:
+    """Held-out loss at fixed noise levels with fixed noise, from a re-graded first frame.
+
+    Comparable between steps, runs and adapters, unlike the training loss, whose noise levels vary.
+    Keys: "0.1" ... and their mean "loss".
+    """
+    device = transformer.device
+    rows = []
+    for number, example in enumerate(examples):
+        batch = read_batch([example], len(example.conditions) - 1)
+        generator = torch.Generator().manual_seed(number)
+        noise = torch.randn(batch.latents.shape, generator=generator).to(device)
+        batch = batch.to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            rows.append(
+                [
+                    float(loss(transformer, batch, torch.tensor([sigma], device=device), noise)[0])
+                    for sigma in sigmas
+                ]
+            )
+    means = np.mean(rows, axis=0)
+    return {**{f"{s:g}": float(m) for s, m in zip(sigmas, means, strict=True)}, "loss": float(means.mean())}

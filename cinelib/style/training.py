@@ -1,0 +1,214 @@
+"""LoRA training: the loop around the loss that notebook 02 shows.
+
+Every random choice of sample k comes from (seed, k) alone (see `flow_matching.draw`). So a resumed run
+repeats an uninterrupted one bit by bit, and n processes with one clip each see what one process with n
+accumulated clips sees.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from diffusers import WanTransformer3DModel
+
+from cinelib.files import digest
+from cinelib.style import checks, distributed
+from cinelib.style.checkpoints import Checkpoints
+from cinelib.style.encoded_clips import Example
+from cinelib.style.flow_matching import Loss, Recipe, flow_matching_loss, read_samples
+from cinelib.style.history import History, Plateau
+from cinelib.style.samples import Samples
+from cinelib.style.training_state import TrainingState
+from cinelib.style.validation import Monitor
+
+COSMETIC = {"log_every", "checkpoint_every", "checkpoints_kept"}  # may differ between run and continuation
+
+
+class TrainingDiverged(RuntimeError):
+    """Loss or gradient is not finite; the last good weights are in the newest checkpoint."""
+
+
+def train(
+    transformer: WanTransformer3DModel,
+    examples: Sequence[Example],
+    validation: Sequence[Example],
+    null_prompt: Path,
+    recipe: Recipe,
+    folder: Path,
+    loss: Loss = flow_matching_loss,
+    adapter: str = "style",
+    log: Callable[[str], None] = print,
+    progress: Callable[[int, int], None] | None = None,
+    samples: Samples | None = None,
+    board: Path | None = None,
+    device: torch.device | None = None,
+) -> History:
+    """Train the adapter in place, or continue from the newest good checkpoint in `folder`.
+
+    The adapter ends with the weights to be shipped: those of the best measurement if it stopped early,
+    else the moving average if the recipe has one, else the last.
+
+    Args:
+        validation: examples kept out of training; the held-out loss is measured on them.
+        null_prompt: cache entry of the empty prompt, for caption dropout.
+        folder: checkpoints; those of other settings or data are refused, never continued.
+        progress: called with (step, max_train_steps) after each step.
+        samples: how sample clips are drawn during training, None for none.
+        board: folder for TensorBoard's files, None for none.
+        device: what trains it, where that is not where the transformer is: FSDP divides it first.
+
+    Raises:
+        TrainingDiverged: naming step and batch; the weights before it are in the newest checkpoint.
+        CheckpointError: one could not be written, and the one before it is whole; or another training is
+            in `folder`.
+        ValueError: no examples, batches of clips of different lengths, checkpoints of another training in
+            `folder`, or a recipe that stops on a gauge that is not measured.
+    """
+    if not examples:
+        raise ValueError("no examples to train on")
+    lengths = {example.name: example.num_frames for example in examples}
+    batch, accumulated = recipe.train_batch_size, recipe.gradient_accumulation_steps
+    if reason := checks.unequal_lengths(lengths, batch, accumulated):
+        raise ValueError(reason)
+    monitor = Monitor(recipe, validation, samples, loss, adapter, examples)
+    loop = _Loop(transformer, recipe, adapter, log, device or transformer.device)
+    loop.data(examples, null_prompt, loss, monitor)
+    with loop.alone(Checkpoints(Path(folder), loop.fingerprint(), loop.log, recipe.checkpoints_kept)):
+        loop.resume()
+        if board and loop.accelerator.is_main_process:
+            monitor.open_board(board, loop.history)
+        try:
+            loop.run(progress or (lambda step, total: None))
+            loop.state.ship(monitor.best() if loop.history.stopped else None)
+        finally:
+            monitor.close()
+    return loop.history
+
+
+class _Loop:
+    def __init__(
+        self,
+        transformer: WanTransformer3DModel,
+        recipe: Recipe,
+        adapter: str,
+        log: Callable[[str], None],
+        device: torch.device,
+    ) -> None:
+        self.recipe, self.history = recipe, History()
+        self.accelerator = distributed.accelerator(recipe, device)
+        self.log = log if self.accelerator.is_main_process else lambda line: None
+        if recipe.gradient_checkpointing:
+            transformer.enable_gradient_checkpointing()
+        else:
+            transformer.disable_gradient_checkpointing()
+        self.state = TrainingState(transformer, adapter, recipe, self.accelerator)
+
+    def data(self, examples: Sequence[Example], null_prompt: Path, loss: Loss, monitor: Monitor) -> None:
+        self.examples, self.null_prompt, self.loss, self.monitor = examples, null_prompt, loss, monitor
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All that must be equal for a checkpoint to be continued, by name."""
+        names = [
+            [e.latents.name, e.prompt.name, *(c.name for c in e.conditions)]
+            for e in (*self.examples, *self.monitor.validation)
+        ]
+        recipe = {name: value for name, value in asdict(self.recipe).items() if name not in COSMETIC}
+        return {
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in recipe.items()},
+            **self.monitor.settings(),
+            "examples": digest(names),
+            "adapter": self.state.origin,
+            "processes": self.accelerator.num_processes,
+            "engine": self.accelerator.distributed_type.value,
+        }
+
+    @contextmanager
+    def alone(self, checkpoints: Checkpoints) -> Iterator[None]:
+        """With checkpoints that nobody else writes meanwhile."""
+        self.checkpoints = checkpoints
+        with checkpoints.reserved() if self.accelerator.is_main_process else nullcontext():
+            self.accelerator.wait_for_everyone()  # none reads what another training may still be writing
+            yield
+
+    def resume(self) -> None:
+        found = self.checkpoints.newest()
+        if found is None:
+            return
+        self.history = History(**found["history"])
+        self.state.load(found["state"], self.checkpoints.folder, self.history.step)
+        self.monitor.plateaus = {key: Plateau(**value) for key, value in found["plateaus"].items()}
+        self.history.resumed_at.append(self.history.step)
+        self.log(f"resumed at step {self.history.step} of {self.recipe.max_train_steps}")
+
+    def save(self) -> None:
+        step = self.history.step
+        state = self.state.save(self.checkpoints, step)  # by all processes: shares are gathered
+        if self.accelerator.is_main_process:
+            plateaus = {key: vars(value) for key, value in self.monitor.plateaus.items()}
+            found = {"state": state, "plateaus": plateaus, "history": asdict(self.history)}
+            self.checkpoints.save(step, found)
+
+    def run(self, progress: Callable[[int, int], None]) -> None:
+        recipe, history, monitor = self.recipe, self.history, self.monitor
+        started = time.monotonic() - history.seconds
+        if not history.step and not history.validation:
+            monitor.measure(self.state, history)
+        while history.step < recipe.max_train_steps and not history.stopped:
+            before = time.monotonic()
+            loss, gradient = self.step()
+            history.step += 1
+            history.seconds = time.monotonic() - started
+            row = {"step": history.step, "loss": loss, "learning_rate": self.state.schedule.get_last_lr()[0]}
+            seconds = time.monotonic() - before
+            monitor.train_row({**row, "gradient": gradient, "seconds": seconds}, history)
+            monitor.measure(self.state, history)
+            last = history.stopped or history.step == recipe.max_train_steps
+            if last or history.step % recipe.log_every == 0:
+                self.log(monitor.line(history, self.accelerator.device, recipe.log_every))
+            if last or history.step % recipe.checkpoint_every == 0:
+                self.save()
+            progress(history.step, recipe.max_train_steps)
+
+    def step(self) -> tuple[float, float]:
+        """One optimiser step: (mean loss of its clips, gradient norm before clipping)."""
+        recipe, accelerator, device = self.recipe, self.accelerator, self.accelerator.device
+        seen, mean, gradient = [], 0.0, 0.0
+        for micro in range(recipe.gradient_accumulation_steps):
+            place = self.history.step * recipe.gradient_accumulation_steps + micro
+            place = place * accelerator.num_processes + accelerator.process_index
+            batch, sigma, noise = read_samples(recipe, place, self.examples, self.null_prompt)
+            with accelerator.accumulate(self.state.transformer):
+                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+                    model = self.state.transformer
+                    losses = self.loss(model, batch.to(device), sigma.to(device), noise.to(device))
+                accelerator.backward(losses.mean())
+                seen += zip(batch.names, sigma.tolist(), losses.detach(), strict=True)
+                if accelerator.sync_gradients:
+                    norm = accelerator.clip_grad_norm_(self.state.weights.values(), recipe.max_grad_norm)
+                    gradient = float(distributed.whole(norm))
+                    own = torch.stack([loss for _, _, loss in seen]).mean()
+                    mean = accelerator.reduce(own, "mean").item()
+                    if not (math.isfinite(mean) and math.isfinite(gradient)):
+                        self.diverged(mean, gradient, seen)
+                    self.state.step()
+        return mean, gradient
+
+    def diverged(self, mean: float, gradient: float, seen: Sequence[tuple[str, float, torch.Tensor]]) -> None:
+        """Save the weights as they are and say which clips it was; all processes come here together."""
+        if not distributed.sharded_by_deepspeed(self.accelerator):  # that one has stepped already
+            self.save()
+        clips = gather_object([(name, sigma, loss.item()) for name, sigma, loss in seen])
+        clips = [clip for clip in clips if not math.isfinite(clip[2])] or clips
+        where = ", ".join(f"{name} at timestep {1000 * sigma:.0f}" for name, sigma, _ in clips)
+        what = f"the gradient's norm is {gradient}" if math.isfinite(mean) else f"the loss is {mean}"
+        raise TrainingDiverged(
+            f"step {self.history.step + 1}: {what} on {where}. The weights before it are in "
+            f"{self.checkpoints.folder}. A lower learning_rate than {self.recipe.learning_rate:g} or "
+            "precision fp32 may help; look at that clip too."
+        )

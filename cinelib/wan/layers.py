@@ -1,0 +1,108 @@
+"""The parts of a checkpoint on the meta device: exact counts of weights, and not a byte of them."""
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from peft.tuners.lora import LoraLayer
+from torch import nn
+
+
+def build(part: str, config: Mapping[str, Any]) -> nn.Module:
+    """One part of a diffusers folder, by its name in it, without memory for its weights."""
+    from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
+
+    with torch.device("meta"):
+        if part.startswith("transformer"):
+            return WanTransformer3DModel.from_config(dict(config))
+        if part == "vae":
+            return AutoencoderKLWan.from_config(dict(config))
+        if part == "text_encoder":
+            return UMT5EncoderModel(UMT5Config(**config))
+        return CLIPVisionModel(CLIPVisionConfig(**config))
+
+
+def count(part: str, config: Mapping[str, Any]) -> int:
+    """Weights of one part, each shared one counted once."""
+    return _count(part, json.dumps(dict(config), sort_keys=True))
+
+
+@functools.lru_cache(maxsize=32)
+def _count(part: str, config: str) -> int:
+    return sum(parameter.numel() for parameter in build(part, json.loads(config)).parameters())
+
+
+def adapted_layers(config: Mapping[str, Any], targets: str) -> dict[str, tuple[int, int]]:
+    """(in, out) of each linear layer that `targets` names in a transformer of this config.
+
+    Raises:
+        ValueError: as `target_layers`.
+    """
+    return dict(_adapted(json.dumps(dict(config), sort_keys=True), targets))
+
+
+@functools.lru_cache(maxsize=32)
+def _adapted(config: str, targets: str) -> tuple[tuple[str, tuple[int, int]], ...]:
+    layers = target_layers(build("transformer", json.loads(config)), targets)
+    return tuple((name, (layer.in_features, layer.out_features)) for name, layer in layers.items())
+
+
+def block_layers(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """(in, out) of each linear layer of the blocks."""
+    return adapted_layers(config, r"blocks\.\d+\..*")
+
+
+_ATTENTION = r"\.(?:to_q|to_k|to_v|to_out\.0|add_k_proj|add_v_proj)"
+
+
+TARGETS: dict[str, str] = {
+    "attn2": rf"blocks\.\d+\.attn2{_ATTENTION}",
+    "attn1": rf"blocks\.\d+\.attn1{_ATTENTION}",
+    "attn1+attn2": rf"blocks\.\d+\.attn[12]{_ATTENTION}",
+    "ffn": r"blocks\.\d+\.ffn\.net\.(?:0\.proj|2)",
+}
+
+
+def target_pattern(targets: str) -> str:
+    """The regular expression behind `attn2`, `attn1`, `attn1+attn2`, any of them `+ffn`, or one given.
+
+    Raises:
+        ValueError: neither a known name nor a valid regular expression.
+    """
+    base, plus, last = targets.rpartition("+")
+    if targets in TARGETS:
+        return TARGETS[targets]
+    if plus and last == "ffn" and base in TARGETS:
+        return f"(?:{TARGETS[base]}|{TARGETS['ffn']})"
+    try:
+        re.compile(targets)
+    except re.error as error:
+        raise ValueError(f"targets {targets!r}: known are {', '.join(TARGETS)}, '+ffn'; {error}") from error
+    return targets
+
+
+def target_layers(transformer: WanTransformer3DModel, targets: str) -> dict[str, torch.nn.Linear]:
+    """The linear layers that `targets` names, by module name.
+
+    Raises:
+        ValueError: it names none, which would train nothing.
+    """
+    pattern = re.compile(target_pattern(targets))
+    found = {}
+    for name, module in transformer.named_modules():
+        layer = module.get_base_layer() if isinstance(module, LoraLayer) else module
+        if isinstance(layer, torch.nn.Linear) and pattern.fullmatch(name):
+            found[name] = layer
+    if not found:
+        raise ValueError(f"targets {targets!r} match no linear layer; known names: {', '.join(TARGETS)}")
+    return found
+
+
+def trainable_count(transformer: WanTransformer3DModel, targets: str, rank: int) -> int:
+    """r * sum(in + out) over the targeted layers: A is (r, in) and B is (out, r)."""
+    layers = target_layers(transformer, targets).values()
+    return rank * sum(layer.in_features + layer.out_features for layer in layers)

@@ -1,0 +1,251 @@
+"""The `cinelib` command: what it prints, what it refuses, its exit codes."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+import urllib.request
+
+import psutil
+import pytest
+import toy_film
+from typer.testing import CliRunner
+
+from cinelib.cli.app import app
+from cinelib.files import read_json
+from cinelib.runs import doctor, pipeline
+from cinelib.stages import PROFILES
+
+WIDE = {"COLUMNS": "200"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workbook = toy_film.make(tmp_path_factory.mktemp("toy") / "film")
+    answer = cinelib(workbook, "run", "01")
+    assert answer.exit_code == 0, answer.output
+    return workbook
+
+
+def cinelib(workbook, *arguments):
+    return CliRunner(env=WIDE).invoke(app, list(arguments), obj=workbook)
+
+
+def test_a_run_ends_with_the_reports_path(finished):
+    answer = cinelib(finished, "run", "01", "--name", "again")
+    assert answer.exit_code == 0
+    last = answer.stdout.splitlines()[-1]
+    path = finished.runs / "again" / "report.html"
+    assert last == f"report: {path}"
+    assert path.is_file()
+    assert "executed 0, reused 1" in answer.stdout
+
+
+def test_a_dry_run_says_what_is_done_what_is_not_and_why_and_executes_nothing(finished):
+    before = sorted(finished.runs.rglob("*"))
+    answer = cinelib(finished, "run", "--dry-run", "-p", "02.strength=3")
+    assert answer.exit_code == 0
+    rows = {line.split()[1]: line for line in answer.stdout.splitlines() if line.startswith("│")}
+    assert "done" in rows["01_cut"]
+    assert "never ran" in rows["02_grade"]
+    assert "strength=3" in rows["02_grade"]
+    assert sorted(finished.runs.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "04_nothing"], "error: unknown notebook '04_nothing'"),
+        (
+            ["run", "-p", "02.strenght=3"],
+            "error: stage 02_grade: unknown parameter 'strenght'; did you mean 'strength'?",
+        ),
+        (
+            ["run", "-p", "02.strength=x"],
+            "error: stage 02_grade: strength = 'x': Input should be a valid integer",
+        ),
+        (["run", "--profile", "nanno"], "error: unknown profile 'nanno'; did you mean 'nano'?"),
+        (["run", "-f", "missing.yaml"], "error: missing.yaml: No such file or directory"),
+        (["run", "-p", "01.footage=nowhere"], "error: 01_cut: footage = 'nowhere': no such folder"),
+        (["status", "nothing"], "error: no run 'nothing'"),
+        (["report", "nothing"], "error: no run 'nothing'"),
+        (["report", "../x"], "error: run name '../x'"),
+        (["params", "02", "--profile", "hug"], "error: unknown profile 'hug'; did you mean 'huge'?"),
+        (["doctor", "--profile", "hug"], "error: unknown profile 'hug'"),
+    ],
+)
+def test_a_users_error_is_one_line_and_exit_code_2(finished, arguments, message):
+    answer = cinelib(finished, *arguments)
+    assert answer.exit_code == 2
+    assert message in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert "Traceback" not in answer.output
+
+
+def test_a_failed_stage_gives_exit_code_1_and_names_what_is_kept(finished):
+    answer = cinelib(finished, "run", "02", "-p", "fail=true", "--name", "failing")
+    assert answer.exit_code == 1
+    assert "error: 02_grade: ValueError in cell [6]: the film tore" in answer.stderr
+    kept = [line.split()[1] for line in answer.stderr.splitlines() if line.startswith("  ")]
+    assert [path.rsplit("/", 1)[1] for path in kept] == ["out.ipynb", "log.txt"]
+    status = cinelib(finished, "status", "failing")
+    assert status.exit_code == 0
+    assert "failed: ValueError in cell" in status.stdout
+    report = (finished.runs / "failing" / "report.html").read_text()
+    assert "the film tore" in report
+
+
+def test_a_full_disk_is_told_in_one_line(finished, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "papermill_runs/full/run.yaml")
+
+    monkeypatch.setattr(pipeline, "record", full)
+    answer = cinelib(finished, "run", "01", "--name", "full")
+    assert answer.exit_code == 1
+    assert "No space left on device" in answer.stderr
+    assert "Traceback" not in answer.output
+
+
+def test_a_file_may_hold_the_whole_request(finished, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("name: from-file\nprofile: nano\nnotebooks: [1]\nparameters: {width: 1}\n")
+    answer = cinelib(finished, "run", "-f", str(path))
+    assert answer.exit_code == 0
+    assert "reused 1" in answer.stdout
+    assert (finished.runs / "from-file" / "run.yaml").is_file()
+
+
+def test_params_lists_values_of_a_profile(finished):
+    answer = cinelib(finished, "params", "grade")
+    assert answer.exit_code == 0
+    assert "strength" in answer.stdout
+    assert ">= 1" in answer.stdout
+
+
+def test_doctor_as_json_tells_each_check(finished, monkeypatch):
+    for name in ("torch", "decoder", "encoder"):  # slow; tests of the doctor make them
+        monkeypatch.setattr(doctor, name, lambda name=name: doctor.Check(name, True, "not looked at"))
+    (finished.root / "pyproject.toml").write_text('[project]\ndependencies = ["numpy==0.0.1"]\n')
+    answer = cinelib(finished, "doctor", "--json", "--profile", "huge")
+    checks = {check["name"]: check for check in json.loads(answer.stdout)}
+    assert answer.exit_code == 1
+    assert checks["python"]["ok"]
+    assert not checks["packages"]["ok"]
+    assert "numpy" in checks["packages"]["found"]
+    assert not checks["disk"]["ok"]
+    assert checks["disk"]["fix"]
+
+
+def command(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "cinelib.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+def test_help_is_quick_and_imports_no_torch():
+    started = time.process_time()
+    answer = command("--help")
+    assert answer.returncode == 0
+    assert all(name in answer.stdout for name in ("run", "status", "report", "doctor", "lab", "params"))
+    assert time.process_time() - started < 1  # of this process; the child is measured below
+    code = "import time, cinelib.cli; print(time.process_time())"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(child.stdout) < 2
+
+
+def test_the_real_workbook_can_be_planned_at_every_profile_from_any_folder(tmp_path):
+    for profile in PROFILES:
+        answer = command("params", "03", "--profile", profile, cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+
+
+def test_lab_refuses_an_unknown_profile():
+    answer = command("lab", "--profile", "nan0")
+    assert answer.returncode == 2
+    assert "did you mean 'nano'" in answer.stderr
+
+
+@pytest.mark.slow
+def test_lab_serves_the_notebooks_with_the_profile_in_their_environment(finished, tmp_path):
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--port=0",
+        "--ServerApp.port_retries=0",
+        "--IdentityProvider.token=t",
+    ]
+    environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "toy_film", "lab", "--profile", "smoke", *options],
+        cwd=finished.root,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (found := list(tmp_path.glob("jpserver-*.json"))):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        server = json.loads(found[0].read_text())
+        address = f"{server['url']}api/contents/notebooks?token=t"
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            names = {entry["name"] for entry in json.load(answer)["content"]}
+        assert names == {f"{stage}.ipynb" for stage in finished.stages}
+        assert psutil.Process(process.pid).environ()["CINELIB_PROFILE"] == "smoke"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs pseudo-terminals")
+def test_in_a_terminal_there_is_a_bar_for_each_stage(finished):
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "toy_film", "run", "01"],
+        cwd=finished.root,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+    )
+    os.close(slave)
+    text = b""
+    try:
+        while chunk := os.read(master, 4096):
+            text += chunk
+    except OSError:  # Linux: the other end was closed
+        pass
+    os.close(master)
+    assert process.wait() == 0
+    shown = text.decode()
+    assert "━" in shown
+    assert "01_cut" in shown
+    assert "reused" in shown
+
+
+def test_hashes_are_remembered_between_commands(finished):
+    assert read_json(finished.runs / "locks" / "hashes.json")
+
+
+def test_a_published_model_that_cannot_be_adapted_is_refused_before_anything_runs():
+    result = CliRunner().invoke(
+        app, ["run", "02", "--dry-run", "-p", "02.model=ali-vilab/text-to-video-ms-1.7b"]
+    )
+    assert result.exit_code == 2
+    assert "ali-vilab/text-to-video-ms-1.7b" in result.output and "Wan2.1-I2V-14B-720P" in result.output
+
+
+def test_settings_that_a_model_was_not_released_for_are_noted():
+    model = "02.model=Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"
+    result = CliRunner().invoke(app, ["run", "02", "--dry-run", "--profile", "smoke", "-p", model])
+    assert result.exit_code == 0, result.output
+    assert "note: height is 32" in result.output

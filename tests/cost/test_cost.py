@@ -1,0 +1,445 @@
+"""`cinelib plan`: its numbers against models that are really built, counted and run."""
+
+import dataclasses
+import json
+
+import pytest
+import style_dataset
+import tiny_training
+import tiny_wan
+import torch
+from classroom import architecture
+from diffusers import WanTransformer3DModel
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+from typer.testing import CliRunner
+
+from cinelib.cli.app import app
+from cinelib.cost import hardware, memory, operations, outlook, rehearsal, step, storage
+from cinelib.parameters import resolve
+from cinelib.preparation.dataset import VideoFolder
+from cinelib.style import cache, encoded_clips, lora
+from cinelib.wan import layers
+from cinelib.wan.catalogue import CATALOGUE
+from cinelib.wan.geometry import Geometry, read_configs
+
+TINY = {"num_attention_heads": 3, "in_channels": 36, "out_channels": 16}
+VAE = {"z_dim": 16, "dim_mult": [1, 2, 4, 4], "temperal_downsample": [False, True, True]}
+CLIP = {"image_size": 28, "patch_size": 14}
+TARGETS = ["attn2", "attn1", "attn1+attn2+ffn", r"blocks\.1\.attn1\.to_out\.0"]
+
+
+def transformers() -> dict[str, WanTransformer3DModel]:
+    plain = {"image_dim": None, "added_kv_proj_dim": None}
+    return {
+        "nano": architecture.transformer(architecture.NANO),
+        "tiny": tiny_wan.transformer(layers=3),
+        "two experts": tiny_wan.transformer(layers=3, **plain),
+        "text and image": tiny_wan.transformer(layers=3, in_channels=48, out_channels=48, **plain),
+    }
+
+
+class Case:
+    """A real transformer with an adapter, its inputs, and the step that is forecast for them."""
+
+    def __init__(self, name, targets="attn2", half=False, checkpointing=False, size=(64, 128)):
+        torch.manual_seed(0)
+        self.half = half
+        self.transformer = transformers()[name].train()
+        if half:
+            self.transformer.to(torch.bfloat16)
+        config = dict(self.transformer.config)
+        configs = {"transformer": config, "vae": VAE}
+        if name == "text and image":
+            configs["vae"] = {**VAE, "z_dim": 48, "patch_size": 2}
+        if config["image_dim"]:
+            configs["image_encoder"] = CLIP
+        self.geometry = Geometry(configs, *size, 17)
+        self.step = step.make(self.geometry, 4, targets, half=half, checkpointing=checkpointing)
+        lora.add(self.transformer, lora.AdapterCard(4, 8.0, targets))
+        if checkpointing:
+            self.transformer.enable_gradient_checkpointing()
+
+    def loss(self):
+        config, tokens = self.transformer.config, self.step.tokens
+        image = torch.zeros(1, self.step.image_tokens, config.image_dim) if config.image_dim else None
+        timestep = torch.full((1, tokens), 500.0) if self.step.time_per_token else torch.tensor([500.0])
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            answer = self.transformer(
+                torch.zeros(1, config.in_channels, *self.geometry.latents[1:]),
+                timestep,
+                torch.zeros(1, 512, config.text_dim),
+                image,
+                return_dict=False,
+            )[0]
+            return answer.float().square().mean()
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("targets", TARGETS)
+@pytest.mark.parametrize("name", ["nano", "tiny", "two experts", "text and image"])
+def test_operations_are_those_that_torch_counts(name, targets, checkpointing):
+    """To the last one: of 40 settings tried when this was written none was off by 1 in 10,000."""
+    case = Case(name, targets, checkpointing=checkpointing)
+    with FlopCounterMode(display=False) as counter:
+        loss = case.loss()
+        forward = counter.get_total_flops()
+        loss.backward()
+    found = operations.of_step(case.step)
+    assert found.forward == forward
+    assert found.total == pytest.approx(counter.get_total_flops(), rel=1e-9)
+
+
+def saved_by_autograd(case) -> int:
+    """Bytes of distinct storages that wait for the backward pass, weights left out."""
+    own = {p.untyped_storage().data_ptr() for p in case.transformer.parameters()}
+    storages = {}
+
+    def keep(tensor):
+        place = tensor.untyped_storage()
+        if place.data_ptr() not in own:
+            storages[place.data_ptr()] = place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        _loss = case.loss()
+    return sum(place.nbytes() for place in storages.values())
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("name", ["nano", "tiny", "text and image"])
+def test_saved_activations_are_what_autograd_saves(name, half, checkpointing):
+    """Forecast over counted was 0.9998 to 1.0000 in fp32 and 1.001 to 1.018 in bf16 (rotary tables)."""
+    case = Case(name, half=half, checkpointing=checkpointing)
+    assert memory.saved_bytes(case.step) == pytest.approx(saved_by_autograd(case), rel=0.02)
+
+
+@pytest.mark.parametrize("targets", TARGETS[1:3])
+def test_saved_activations_for_other_targets(targets):
+    case = Case("tiny", targets, half=True)
+    assert memory.saved_bytes(case.step) == pytest.approx(saved_by_autograd(case), rel=0.02)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("half", [False, True])
+def test_the_peak_is_bounded_by_the_forecast_and_not_far_below_it(half, checkpointing):
+    """On a CPU, of the nano transformer on clips that are large beside the text: 0.96 to 1.14 when fitted."""
+    case = Case("nano", half=half, checkpointing=checkpointing, size=(128, 256))
+    with rehearsal.Live() as live:
+        case.loss().backward()
+    forecast = memory.saved_bytes(case.step) + memory.passing_bytes(case.step)
+    assert 0.95 < forecast / live.peak < 1.25
+
+
+def test_memory_grows_with_the_clip_as_the_author_of_diffusion_pipe_measured():
+    """Wan 14B, bf16 under checkpointing: 12.2 GB at 512 x 512 x 21, 15.7 GB at 41 frames (its issue 153)."""
+    short, long = (
+        outlook.Outlook(resolve_style(height=512, width=512, num_frames=frames), 1).phases.a_step.total
+        for frames in (21, 41)
+    )
+    assert (long - short) / 1e9 == pytest.approx(3.5, rel=0.15)
+
+
+def test_checkpointing_trades_memory_for_a_second_forward_pass():
+    plain, again = (Case("nano", checkpointing=value).step for value in (False, True))
+    assert memory.saved_bytes(again) < memory.saved_bytes(plain) / 5
+    ratio = operations.of_step(again).total / operations.of_step(plain).total
+    assert 1.3 < ratio < 1.6
+
+
+@pytest.mark.parametrize("layout", ["wan2.1", "text and image"])
+def test_the_cache_has_the_size_that_was_forecast(tmp_path, layout):
+    model = tiny_wan.save(tmp_path / "model", layout)
+    clips = VideoFolder.open(style_dataset.write(tmp_path / "set", count=3, width=64))
+    encoding = encoded_clips.Encoding(32, 64, 9, 16, variants=2)
+    encoders, store = encoded_clips.Encoders(str(model), device="cpu"), cache.Cache(tmp_path / "cache")
+    found = encoded_clips.encode_clips(clips, encoding, encoders, store)
+    encoded_clips.encode_clips(clips, dataclasses.replace(encoding, scramble=True), encoders, store)
+    encoded_clips.encode_text("", encoders, store)
+    tokens = [len(cache.read(example.prompt)["prompt_embeds"]) for example in found]
+    geometry = Geometry(read_configs(str(model)), 32, 64, 9)
+    forecast = storage.of_training(
+        geometry, 3, 2, caption_tokens=round(sum(tokens) / 3), adapter=0, last_frame=layout == "wan2.1"
+    )
+    sizes = {
+        kind: sum(path.stat().st_size for path in (tmp_path / "cache" / kind).iterdir())
+        for kind in ("latents", "condition", "text")
+    }
+    assert forecast.latents == pytest.approx(sizes["latents"], rel=0.03)
+    assert forecast.conditions == pytest.approx(sizes["condition"], rel=0.03)
+    assert forecast.text == pytest.approx(sizes["text"], rel=0.25)  # a few hundred bytes a caption
+
+
+def plan(*arguments):
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", *arguments])
+
+
+def test_the_plan_of_the_paper_states_the_published_counts_and_its_error():
+    answer = plan("--profile", "a100", "--gpu", "H200")
+    assert "16,394,878,784" in answer.stdout and "5,680,910,336" in answer.stdout
+    assert "19,660,800" in answer.stdout and "75,600 tokens" in answer.stdout
+    assert "71.2 GiB ± 5.4 GiB" in answer.stdout and "±40%" in answer.stdout
+
+
+def test_what_cannot_fit_is_refused_with_the_nearest_that_does():
+    answer = plan("--gpu", "rtx-4090", "--gpu", "A100-80GB", "-p", "02.gradient_checkpointing=false")
+    assert answer.exit_code == 2
+    small, large = answer.stderr.splitlines()
+    assert small.startswith("error: RTX-4090: training: a step needs ") and "-p 02." in small
+    options = large.split("the nearest that surely fits is ")[1].split(" (")[0].split()
+    again = plan("--gpu", "A100-80GB", *options)
+    assert again.exit_code == 0, again.stderr
+
+
+def test_changes_to_no_effect_come_before_changes_to_the_result():
+    params = resolve_style(num_frames=17, height=480, width=832, gradient_checkpointing=False)
+    assert outlook.Outlook(params, 40).fits(hardware.GPUS["A100-80GB"]) == "no"
+    _, changes = outlook.Outlook(params, 40).nearest(hardware.GPUS["A100-80GB"])
+    assert changes == {"gradient_checkpointing": True}
+
+
+def resolve_style(**changes):
+    from cinelib.style.parameters import StyleStage
+
+    return resolve(StyleStage, "a100", {"base_precision": "", **changes})
+
+
+def test_copies_in_each_process_can_become_shares():
+    copies = outlook.Outlook(resolve_style(processes=4, launch="ddp"), 40)
+    _, changes = copies.nearest(hardware.GPUS["A100-80GB"])
+    assert changes == {"base_precision": "fp8"}  # nearer than another engine
+    rounded = copies.with_changes(base_precision="fp8", num_frames=89)
+    assert rounded.nearest(hardware.GPUS["A100-80GB"])[1] == {"base_precision": "nf4"}
+
+
+def test_sharding_divides_the_weights_and_leaves_the_activations():
+    one = outlook.Outlook(resolve_style(), 40)
+    two = one.with_changes(processes=2, launch="fsdp2")
+    assert two.phases.a_step.activations == one.phases.a_step.activations
+    assert one.phases.a_step.base / 2 < two.phases.a_step.base < 0.6 * one.phases.a_step.base
+    gpu = hardware.GPUS["A100-80GB"]
+    assert two.seconds(gpu) >= one.seconds(gpu)
+
+
+def test_a_low_precision_base_saves_nothing_without_recomputation():
+    plain = outlook.Outlook(resolve_style(gradient_checkpointing=False), 40)
+    assert plain.with_changes(base_precision="fp8").phases.a_step.base > plain.phases.a_step.base
+    again = plain.with_changes(gradient_checkpointing=True)
+    stored = [again.with_changes(base_precision=name).phases.a_step.base for name in ("", "fp8", "nf4")]
+    assert stored == sorted(stored, reverse=True) and stored[2] < 0.35 * stored[0]
+
+
+def test_the_shares_of_the_peak_are_those_of_the_published_times():
+    film = Geometry(CATALOGUE["Wan-AI/Wan2.1-I2V-14B-720P-Diffusers"].configs, 720, 1280, 81)
+    for name, seconds in {"A100-80GB": 2715.5, "H100-80GB": 1491.6, "H200": 974.0}.items():
+        gpu = hardware.GPUS[name]
+        assert film.sampling_flops(40) / seconds / (gpu.peak * 1e12) == pytest.approx(gpu.share, abs=0.015)
+        assert outlook.Outlook(resolve_style(), 40).clip_seconds(gpu) == pytest.approx(seconds, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gpu", "A100-90GB"], "did you mean A100-80GB?"),
+        (["-p", "02.model=nowhere/nothing"], "known ids"),
+        (["-p", "02.targets=attn9"], "match no linear layer"),
+        (["-p", "02.rank=0"], "rank"),
+        (["-p", "02.model=Wan-AI/Wan2.1-T2V-1.3B-Diffusers"], "cannot be adapted"),
+    ],
+)
+def test_requests_that_mean_nothing_are_refused_in_one_line(arguments, message):
+    answer = plan(*arguments)
+    assert answer.exit_code == 2 and message in answer.stderr
+    assert answer.stderr.startswith("error: ") and "Traceback" not in answer.output
+
+
+def test_two_experts_and_a_local_folder():
+    answer = plan("--json", "-p", "02.model=Wan-AI/Wan2.2-I2V-A14B-Diffusers", "--gpu", "H200")
+    found = json.loads(answer.stdout)
+    assert found["parameters"]["transformer_2"] == 14_288_901_184 and found["adapter"] == 13_107_200
+    nano = json.loads(plan("--json", "--profile", "nano").stdout)
+    model = architecture.transformer(architecture.NANO)
+    assert nano["parameters"]["transformer"] == sum(p.numel() for p in model.parameters())
+    assert nano["gpus"]["A100-80GB"]["fits"] == "yes"
+    assert layers.count("transformer", dict(model.config)) == nano["parameters"]["transformer"]
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize("layout", ["wan2.1", "text and image"])
+def test_the_vae_takes_what_was_rehearsed(layout):
+    """Really run on a CPU, on a clip of another size and length."""
+    vae = tiny_wan.LAYOUTS[layout]().vae.eval()
+    height, width, frames = 128, 192, 17
+    with torch.no_grad(), rehearsal.Live() as encoding:
+        latents = vae.encode(torch.zeros(1, 3, frames, height, width)).latent_dist.mode()
+    with torch.no_grad(), rehearsal.Live() as decoding:
+        vae.decode(torch.zeros(latents.shape), return_dict=False)
+    clip = Geometry({"vae": dict(vae.config)}, height, width, frames)
+    forecast = rehearsal.vae_bytes(dict(vae.config), clip)
+    assert forecast == pytest.approx((encoding.peak, decoding.peak), rel=0.06)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("name", ["nano", "tiny", "two experts", "text and image"])
+def test_a_forward_pass_without_gradient_takes_what_was_rehearsed(name, half):
+    """The rehearsal has two blocks, the model three or more: a block leaves nothing behind."""
+    case = Case(name)
+    case.transformer.delete_adapters("style")
+    config, dtype = case.transformer.config, torch.bfloat16 if half else torch.float32
+    case.transformer.to(dtype).eval()
+    with torch.no_grad(), rehearsal.Live() as live:
+        shapes = [(1, *case.geometry.model_input), (1, 512, config.text_dim)]
+        video, text = (torch.zeros(shape, dtype=dtype) for shape in shapes)
+        image = None
+        if config.image_dim:
+            image = torch.zeros(1, case.geometry.image_tokens, config.image_dim, dtype=dtype)
+        timestep = torch.zeros(1, case.step.tokens) if case.step.time_per_token else torch.zeros(1)
+        case.transformer(video, timestep, text, image, return_dict=False)
+    assert rehearsal.denoising_bytes(case.geometry, half) == pytest.approx(live.peak, rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [("Wan2.1-I2V-14B-720P", (720, 1280, 81)), ("Wan2.2-TI2V-5B", (704, 1280, 121))],
+)
+def test_a_whole_step_of_the_published_models_takes_what_is_forecast(model, size):
+    """All blocks at full size, on shapes alone. Forecast over counted was 0.97 and 1.03 when written."""
+    clip = Geometry(CATALOGUE[f"Wan-AI/{model}-Diffusers"].configs, *size)
+    forecast = step.make(clip, 8, "attn2", checkpointing=True)
+    transformer = layers.build("transformer", clip.configs["transformer"]).requires_grad_(False).train()
+    lora.add(transformer, lora.AdapterCard(8, 16.0, "attn2"))
+    transformer.enable_gradient_checkpointing()
+    config = transformer.config
+    with FakeTensorMode():
+        rehearsal.fake(transformer, torch.bfloat16, (*transformer._keep_in_fp32_modules, "lora_A", "lora_B"))
+        timestep = torch.zeros(1, clip.tokens) if forecast.time_per_token else torch.zeros(1)
+        image = torch.zeros(1, clip.image_tokens, config.image_dim) if config.image_dim else None
+        with rehearsal.Live() as live, torch.autocast("cpu", torch.bfloat16):
+            video, text = torch.zeros(1, *clip.model_input), torch.zeros(1, 512, config.text_dim)
+            transformer(video, timestep, text, image, return_dict=False)[0].float().square().mean().backward()
+    assert memory.saved_bytes(forecast) + memory.passing_bytes(forecast) == pytest.approx(live.peak, rel=0.04)
+
+
+def test_the_fullest_moment_decides_what_fits():
+    """On 8 small cards a step fits; but then one process samples with the whole base, 30.5 GiB."""
+    small = {"height": 480, "width": 832, "num_frames": 17}
+    shared = outlook.Outlook(resolve_style(processes=8, launch="fsdp2", **small), 40)
+    gpu = hardware.GPUS["RTX-4090"]
+    assert gpu.holds(shared.phases.a_step) == "yes" and shared.fits(gpu) == "no"
+    assert shared.moments["sampling: denoising"].base == pytest.approx(2 * 16_394_878_784, rel=0.001)
+    assert shared.peak is shared.moments["sampling: denoising"]
+    assert shared.fits(hardware.GPUS["A6000"]) == "yes"
+
+
+def test_each_moment_has_its_own_weights():
+    moments = outlook.Outlook(resolve_style(base_precision="nf4"), 40).moments
+    assert list(moments) == [
+        "encoding: VAE",
+        "encoding: text encoder",
+        "encoding: image encoder",
+        "training: a step",
+        "training: sample clips",
+        "sampling: denoising",
+        "sampling: decoding",
+    ]
+    vae = 4 * 126_892_531
+    assert moments["sampling: decoding"].base == vae
+    encoders = [moment.base for name, moment in moments.items() if name.startswith("encoding")]
+    assert min(encoders) == max(encoders) > vae + 2 * 5_680_910_336  # they are loaded together
+    trained, sampled = (moments[name].base for name in ("training: a step", "sampling: denoising"))
+    assert trained == sampled + vae  # which waits for the sample clips
+    without = outlook.Outlook(resolve_style(base_precision="nf4", sample_every=0), 40).moments
+    assert "training: sample clips" not in without and without["training: a step"].base == sampled
+
+
+def test_sample_clips_are_given_up_before_the_base_is_rounded():
+    small = {"height": 480, "width": 832, "num_frames": 17, "base_precision": "fp8"}
+    fp8 = outlook.Outlook(resolve_style(**small), 40)
+    gpu = hardware.GPUS["RTX-4090"]
+    assert gpu.holds(fp8.phases.a_step) == "tight" and fp8.fits(gpu) == "no"
+    narrower = fp8.with_changes(num_frames=13)
+    assert narrower.nearest(gpu)[1] == {"sample_every": 0}
+    needed = narrower.with_changes(patience=5, early_stopping="perceptual")
+    assert needed.nearest(gpu)[1] == {"base_precision": "nf4"}
+
+
+def test_a_verdict_knows_its_error():
+    gpu = hardware.GPUS["A100-80GB"]
+    free = gpu.free * GIB
+    for share, verdict in ((0.90, "yes"), (0.98, "tight"), (1.02, "tight"), (1.10, "no")):
+        assert gpu.holds(memory.Memory(0, 0, share * free / 1.05, 0, unsure=0.05)) == verdict
+    assert gpu.holds(memory.Memory(free, 0, 0, 0)) == "yes"  # weights are exact
+    assert gpu.holds(memory.Memory(free + 1, 0, 0, 0)) == "no"
+
+
+def test_what_may_not_fit_is_warned_of_and_not_refused():
+    two = ["-p", "02.model=Wan-AI/Wan2.2-I2V-A14B-Diffusers", "-p", "02.base_precision="]
+    answer = plan(*two, "--gpu", "A100-80GB")
+    assert answer.exit_code == 0 and "tight" in answer.stdout
+    assert answer.stderr.startswith("warning: A100-80GB: training: a step needs 80.")
+    assert "surely fits is -p 02.base_precision=fp8" in answer.stderr
+
+
+def test_processes_share_a_base_in_its_own_precision_unless_another_was_asked_for():
+    short = plan("--json", "--processes", "8")
+    long = plan("--json", "-p", "02.processes=8", "-p", "02.launch=fsdp2", "-p", "02.base_precision=")
+    assert json.loads(short.stdout) == json.loads(long.stdout)
+    assert "stands for -p 02.processes=8 -p 02.launch=fsdp2 -p 02.base_precision=\n" in short.stderr
+    refused = plan("--processes", "8", "-p", "02.base_precision=fp8")
+    assert refused.exit_code == 2 and refused.stderr.count("\n") == 1 and len(refused.stderr) < 150
+    assert "'fp8' cannot be sharded" in refused.stderr and "'ddp'" in refused.stderr
+    copies = plan("--processes", "8", "-p", "02.base_precision=fp8", "-p", "02.launch=ddp")
+    assert copies.exit_code == 0 and "a copy on each of 8, base in fp8" in copies.stdout
+    twice = plan("--processes", "8", "-p", "02.processes=2")
+    assert twice.exit_code == 2 and "give one" in twice.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--processes", "2"),
+        ("--processes", "16"),
+        ("-p", "02.gradient_checkpointing=false"),
+        ("-p", "02.base_precision="),
+    ],
+)
+def test_the_given_setting_is_marked_once_and_stands_among_others(arguments):
+    table = plan(*arguments).stdout.split("GPU memory of other settings")[1].split("time: ")[0]
+    assert table.count("<- given") == 1
+    rows = [line.split("   ")[0] for line in table.splitlines() if "checkpointing" in line]
+    assert len(rows) == len(set(rows)) >= 7
+
+
+def test_time_counts_both_experts_and_both_controls():
+    changes = {"max_train_steps": 1000, "control_steps": 50}
+    two = outlook.Outlook(resolve_style(model="Wan-AI/Wan2.2-I2V-A14B-Diffusers", **changes), 40)
+    one = outlook.Outlook(resolve_style(**changes), 40)
+    gpu = hardware.GPUS["H200"]
+    assert (one.training_steps, two.training_steps) == (1050, 2100)
+    assert two.training_seconds(gpu) == pytest.approx(2100 * two.seconds(gpu))
+    told = plan("-p", "02.model=Wan-AI/Wan2.2-I2V-A14B-Diffusers", "--gpu", "H200")
+    assert "2 experts x (4000 + 500 of the control) = 9000 steps" in told.stdout
+    assert two.storage.adapters == 2 * 3 * 4 * two.adapter  # film in two layouts, control
+    assert two.storage.checkpoints == 2 * one.storage.checkpoints * two.adapter / one.adapter
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_checkpoints_have_the_size_that_was_forecast(tmp_path, decay):
+    """Of a film's training that may be stopped and a control's that may not, an adapter wide enough."""
+    transformer = tiny_training.fresh_transformer(lora.AdapterCard(64, 64.0, "attn2"))
+    encoded = tiny_training.encode(tmp_path / "set", tmp_path / "cache")
+    for name, patience in (("film", 5), ("control", 0)):
+        recipe = dataclasses.replace(
+            tiny_training.RECIPE, max_train_steps=4, ema_decay=decay, patience=patience
+        )
+        tiny_training.fit(transformer, encoded, tmp_path / name, recipe)
+    size = sum(path.stat().st_size for name in ("film", "control") for path in (tmp_path / name).glob("*.pt"))
+    adapter = sum(value.numel() for value in lora.parameters(transformer).values())
+    clip = Geometry(read_configs(tiny_training.MODEL), 32, 48, 9)
+    forecast = storage.of_training(clip, 1, 1, 1, adapter, moving_average=decay > 0, best=1)
+    assert forecast.checkpoints == pytest.approx(size, rel=0.1)

@@ -1,0 +1,62 @@
+"""The benchmarks run, small, and say under which conditions; what they measure is not looked at here."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+def run(script, *arguments):
+    command = [sys.executable, str(FOLDER / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_plan_beside_the_14b_benchmark_is_for_the_base_that_is_measured():
+    """16.4 billion weights are 30.5 GiB in bf16; in fp8 with one block cast up they are 16.3 GiB."""
+    predict = script("lora_14b").predict
+    bf16, fp8 = (predict((720, 1280), 81, True, None, *base)["bytes"] for base in ((), ("fp8",)))
+    assert bf16 - fp8 == pytest.approx((30.5 - 16.3) * 2**30, rel=0.02)
+    smallest = predict((480, 832), 33, True, None)["bytes"]
+    assert smallest > 2 * 16_394_878_784
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU, where the whole measurement would start")
+def test_the_14b_benchmark_refuses_a_cpu_and_runs_tiny(tmp_path):
+    refused = run("lora_14b.py")
+    assert refused.returncode == 1 and "no GPU here" in refused.stderr and "--tiny" in refused.stderr
+    answer = run("lora_14b.py", "--tiny", "--steps", 1, "--json", tmp_path / "rows.json")
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads((tmp_path / "rows.json").read_text())
+    assert len(found["rows"]) == 4 and all(row["result"] == "ran" for row in found["rows"])
+    assert found["conditions"]["model"] == "tiny" and found["conditions"]["base"] == "bf16"
+    answer = run("lora_14b.py", "--tiny", "--steps", 1, "--base", "fp8", "--json", tmp_path / "fp8.json")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads((tmp_path / "fp8.json").read_text())["conditions"]["base"] == "fp8"
+
+
+@pytest.mark.slow
+def test_the_peers_run_side_by_side(tmp_path):
+    smoke = ["--model", FOLDER.parents[1] / "data" / "smoke-wan", "--size", 32, 48, 5]
+    few = ["--clips", 2, "--steps", 3, "--rounds", 1, "--json", tmp_path / "found.json"]
+    answer = run("lora_peers.py", *smoke, *few)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["total_over_ours"]["ours"] == 1.0
+    assert {"reencode", "plain"} < set(found["medians"])
+    assert "diffsynth" in found["medians"] or found["not_run"]["diffsynth"]
+    assert all(row["loss"] < found["loss_before"][name] for name, row in found["medians"].items())
+    assert "2 files of 32x48" in found["conditions"]["what"]

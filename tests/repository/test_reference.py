@@ -1,0 +1,159 @@
+"""The reference run: copied from a finished run only, portable, and told apart from what changed since."""
+
+import json
+import shutil
+import warnings
+from typing import ClassVar
+
+import nbformat
+import pytest
+import reference
+import yaml
+from course import NOTEBOOKS
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+from reference import INDEX, UnfitRun, add_times, read_index, readme_with_costs, stale, write
+
+from cinelib.parameters import StageParameters
+from cinelib.runs import manifest
+from cinelib.runs.workbook import Workbook
+
+
+class Toy(StageParameters):
+    """A stage."""
+
+    stage: ClassVar[str] = "00_toy"
+
+
+@pytest.fixture
+def workbook(tmp_path):
+    book = Workbook(tmp_path, stages={"00_toy": Toy}, profiles={"nano": {}})
+    for name in ("notebooks", "data", "papermill_runs/mine"):
+        (tmp_path / name).mkdir(parents=True)
+    cells = [new_markdown_cell("# Toy"), new_code_cell("print(1)")]
+    nbformat.write(new_notebook(cells=cells), book.notebook("00_toy"))
+    execute(book)
+    return book
+
+
+def execute(book, output=None):
+    folder = book.stage_folder("00_toy", "a" * 64)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    cell = new_code_cell("print(1)", metadata={"papermill": {"start_time": "now"}, "tags": ["check"]})
+    cell.outputs = [output or new_output("stream", text=f"saved {book.root}/papermill_runs/x\n")]
+    injected = new_code_cell("profile = 'nano'", metadata={"tags": ["injected-parameters"]})
+    executed = new_notebook(cells=[injected, cell], metadata={"papermill": {"input_path": str(book.root)}})
+    nbformat.write(executed, folder / "out.ipynb")
+    (folder / "metrics.json").write_text(json.dumps({"matmul_rate": {"value": 1e9}}))
+    kernel = {"peak_rss_bytes": 2**30, "peak_tree_rss_bytes": 3 * 2**30}
+    manifest.write(folder, "00_toy", "a" * 64, {"profile": "nano"}, seconds=12.5, kernel=kernel)
+    run = {"profile": "nano", "stages": {"00_toy": {"folder": f"stages/{folder.name}"}}}
+    (book.runs / "mine" / "run.yaml").write_text(yaml.safe_dump(run))
+    return folder
+
+
+def test_a_finished_run_is_copied_without_this_machines_paths(workbook):
+    assert read_index(workbook.root) is None and stale(workbook) == ["00_toy"]
+    target = write(workbook, "mine")
+    text = (target / "00_toy.ipynb").read_text()
+    assert str(workbook.root) not in text and "saved papermill_runs/x" in text
+    assert "papermill" not in nbformat.reads(text, 4).metadata and "start_time" not in text
+    entry = read_index(workbook.root)["stages"]["00_toy"]
+    assert (entry["seconds"], entry["peak_rss_bytes"]) == (12.5, 3 * 2**30)
+    assert read_index(workbook.root)["matmul_rate"] == 1e9
+    assert stale(workbook) == []
+
+
+def test_a_notebook_changed_after_its_run_is_not_passed_off_as_executed(workbook):
+    notebook = nbformat.read(workbook.notebook("00_toy"), 4)
+    notebook.cells[1].source = "print(3)"
+    nbformat.write(notebook, workbook.notebook("00_toy"))
+    write(workbook, "mine")
+    assert stale(workbook) == ["00_toy"]
+
+
+def test_changed_code_makes_it_older_and_changed_prose_does_not(workbook):
+    write(workbook, "mine")
+    notebook = nbformat.read(workbook.notebook("00_toy"), 4)
+    notebook.cells[0].source = "# Another title"
+    nbformat.write(notebook, workbook.notebook("00_toy"))
+    assert stale(workbook) == []
+    notebook.cells[1].source = "print(2)"
+    nbformat.write(notebook, workbook.notebook("00_toy"))
+    assert stale(workbook) == ["00_toy"]
+
+
+def test_what_is_not_finished_clean_or_small_is_refused_and_leaves_nothing(workbook):
+    execute(workbook, new_output("error", ename="ValueError", evalue="", traceback=[]))
+    with pytest.raises(UnfitRun, match="ended in ValueError"):
+        write(workbook, "mine")
+    execute(workbook, new_output("stream", text="x" * 2_100_000))
+    with pytest.raises(UnfitRun, match=r"2\.1 MB"):
+        write(workbook, "mine")
+    (execute(workbook) / "manifest.json").unlink()
+    with pytest.raises(UnfitRun, match="00_toy not done"):
+        write(workbook, "mine")
+    assert not (workbook.runs / "reference").exists() and not (workbook.root / INDEX).exists()
+
+
+def test_costs_of_other_profiles_join_and_readme_follows(workbook):
+    readme = workbook.root / "README.md"
+    readme.write_text("# T\n\n| [00 toy](notebooks/00_toy.ipynb) | why? | x | y | z |\n\nEnd\n")
+    with pytest.raises(UnfitRun, match="write a reference run first"):
+        add_times(workbook, "mine")
+    write(workbook, "mine")
+    row = "| [00 toy](notebooks/00_toy.ipynb) | why? | {} | 12 s, 3.0 GiB | not measured |"
+    assert readme.read_text() == f"# T\n\n{row.format('not measured')}\n\nEnd\n"
+    run = (workbook.runs / "mine" / "run.yaml").read_text()
+    (workbook.runs / "other").mkdir()
+    (workbook.runs / "other" / "run.yaml").write_text(run.replace("nano", "smoke"))
+    add_times(workbook, "other")
+    assert row.format("12 s, 3.0 GiB") in readme.read_text()
+    write(workbook, "mine")
+    assert row.format("12 s, 3.0 GiB") in readme.read_text(), (
+        "a new reference run keeps the other profile's costs"
+    )
+
+
+def test_readme_shows_the_run_once_it_has_a_picture(workbook, monkeypatch):
+    monkeypatch.setattr(reference, "COVER", "00_toy")
+    readme = workbook.root / "README.md"
+    readme.write_text("# T\n\nText.\n\n```sh\nmake run\n```\n\n```sh\nmore\n```\n")
+    write(workbook, "mine")
+    assert "](papermill_runs" not in readme.read_text()
+    figures = execute(workbook) / "figures"
+    figures.mkdir()
+    Image.new("RGB", (2000, 1000)).save(figures / "signature.png")
+    write(workbook, "mine")
+    write(workbook, "mine")
+    assert readme.read_text().count("](papermill_runs/reference/00_toy.jpg)\n\n```sh\nmake run") == 1
+    assert Image.open(workbook.runs / "reference" / "00_toy.jpg").size == (1200, 600)
+
+
+REFERENCE = NOTEBOOKS.parent / "papermill_runs" / "reference"
+
+
+def test_committed_reference_is_whole_and_says_when_it_is_older_than_its_sources():
+    book = Workbook(NOTEBOOKS.parent)
+    index = read_index(book.root)
+    if index is None:
+        pytest.skip("no reference run yet: make run && python notebooks/source/reference.py write nano")
+    assert index["profile"] == "nano"
+    assert {path.stem for path in REFERENCE.glob("*.ipynb")} == set(index["stages"])
+    for path in REFERENCE.glob("*.ipynb"):
+        assert path.stat().st_size <= 2_000_000
+        notebook = nbformat.read(path, 4)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        assert all(cell.execution_count for cell in code), f"{path.stem}: a cell was not executed"
+        assert not [o for cell in code for o in cell.outputs if o.output_type == "error"]
+        shown = {kind for cell in code for o in cell.outputs for kind in o.get("data", {})}
+        assert shown & {"image/png", "image/jpeg"}, f"{path.stem}: no picture"
+    readme = (book.root / "README.md").read_text("utf-8")
+    assert readme == readme_with_costs(readme, index), "README's times are not the reference run's"
+    if old := stale(book):
+        warnings.warn(
+            f"the reference run is older than its sources: {', '.join(old)}; "
+            "make run && python notebooks/source/reference.py write nano",
+            stacklevel=1,
+        )

@@ -1,0 +1,159 @@
+"""Which sources a stage depends on, and the hashes of files."""
+
+import os
+
+import pytest
+
+from cinelib.files import Hashes, write_json, write_text
+from cinelib.provenance import code_digest, module_files
+
+
+@pytest.fixture
+def package(tmp_path):
+    folder = tmp_path / "film"
+    (folder / "metrics").mkdir(parents=True)
+    (folder / "runs").mkdir()
+    sources = {
+        "__init__.py": "",
+        "a.py": "import os\nfrom film import b\n",
+        "b.py": "from .c import thing\n",
+        "c.py": "def thing():\n    from film.metrics import flow\n",
+        "d.py": "",
+        "launched.py": "",
+        "metrics/__init__.py": "from . import base\n",
+        "metrics/base.py": "from ..d import x\n",
+        "metrics/flow.py": "",
+        "metrics/unused.py": "",
+        "runs/__init__.py": "",
+        "runs/stage.py": "import film.metrics.unused\n",
+        "loop.py": "import film.pool\n",
+        "pool.py": "import film.loop\n",
+    }
+    for name, text in sources.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def names(package, *code):
+    return {name.removeprefix("film.") for name in module_files(package, code)}
+
+
+def test_imports_are_followed_through_packages_and_relative_names(package):
+    assert names(package, "import film.a") == {
+        "film",
+        "a",
+        "b",
+        "c",
+        "d",
+        "metrics",
+        "metrics.base",
+        "metrics.flow",
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import os", set()),
+        ("import film", {"film"}),
+        ("import film.metrics.unused as u", {"film", "metrics", "metrics.base", "metrics.unused", "d"}),
+        ("from film.d import anything", {"film", "d"}),
+        ("from film import d, launched", {"film", "d", "launched"}),
+        ("import filmography, filmy.d", set()),
+        ("run(['-m', 'film.launched'])", {"film", "launched"}),
+        ("'a text about film.d'", set()),
+        ("import film.loop", {"film", "loop", "pool"}),
+        ("%matplotlib inline\n!ls\nimport film.d", {"film", "d"}),
+        ("if True:\n    def f():\n        import film.d", {"film", "d"}),
+        ("from film.runs.stage import open_stage", set()),
+        ("import film.missing", {"film"}),
+    ],
+)
+def test_references(package, code, expected):
+    assert names(package, code) == expected
+
+
+SOURCE = '"""Doc."""\ndef f(x):\n    """What."""\n    return x + 1\n'
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ('"""Reworded."""\n\n\ndef f(x):  # why\n    """How."""\n    return (x + 1)\n', True),
+        (SOURCE.replace("+ 1", "+ 2"), False),
+        (SOURCE.replace("def f", "def g"), False),
+        (SOURCE + "TEXT = 'a'\n", False),
+    ],
+)
+def test_wording_and_layout_are_not_code(other, same):
+    assert (code_digest(SOURCE) == code_digest(other)) is same
+
+
+def test_a_text_that_is_not_a_docstring_is_code():
+    assert code_digest("TEXT = 'a'") != code_digest("TEXT = 'b'")
+
+
+def test_file_hash_is_sha256_and_remembered_by_size_and_time(tmp_path):
+    path = tmp_path / "f.txt"
+    path.write_text("abc")
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    memory = tmp_path / "memory" / "hashes.json"
+    hashes = Hashes(memory)
+    assert hashes.file(path) == abc
+    hashes.save()
+    stamp = path.stat().st_mtime_ns
+    path.write_text("xyz")
+    assert Hashes(memory).file(path) != abc
+    os.utime(path, ns=(stamp, stamp))  # what the memory trusts: same size, same time stamp
+    assert Hashes(memory).file(path) == abc
+    assert Hashes().file(path) != abc
+
+
+def test_a_damaged_memory_is_ignored(tmp_path):
+    memory = tmp_path / "hashes.json"
+    path = tmp_path / "f.txt"
+    path.write_text("abc")
+    for damage in ("{", "[]", '{"x": 3}', f'{{"{path}": 7}}'):
+        memory.write_text(damage)
+        assert Hashes(memory).file(path).startswith("ba7816bf")
+
+
+def test_tree_hash_follows_names_and_contents_and_skips_hidden_files(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a").write_text("1")
+    first = Hashes().tree(tmp_path)
+    (tmp_path / ".DS_Store").write_text("x")
+    assert Hashes().tree(tmp_path) == first
+    (tmp_path / "sub" / "a").rename(tmp_path / "sub" / "b")
+    renamed = Hashes().tree(tmp_path)
+    (tmp_path / "sub" / "b").write_text("2")
+    assert len({first, renamed, Hashes().tree(tmp_path)}) == 3
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_an_unreadable_file_does_not_stop_the_hash(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("1")
+    before = Hashes().tree(tmp_path)
+    path.chmod(0)
+    assert Hashes().tree(tmp_path) != before
+
+
+def test_hub_blobs_are_known_by_their_names(tmp_path):
+    name = "0" * 64
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / name).write_text("sixty gigabytes")
+    (tmp_path / "model.safetensors").symlink_to(tmp_path / "blobs" / name)
+    assert Hashes().file(tmp_path / "model.safetensors") == name
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = write_text(tmp_path / "x.json", "old")
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, float("nan"))
+    assert path.read_text() == "old"
+    path.chmod(0o644)
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "\ud800")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]

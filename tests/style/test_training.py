@@ -1,0 +1,461 @@
+"""Cache, examples and the training loop, on the smoke checkpoint and tiny backlot clips."""
+
+import dataclasses
+import functools
+import math
+import shutil
+import threading
+
+import numpy as np
+import pytest
+import style_dataset
+import tiny_training
+import torch
+from tiny_training import CARD, ENCODING, MODEL, RECIPE, fit, fresh_transformer, quiet, same, weights
+
+from cinelib.parameters import ParameterError, resolve
+from cinelib.preparation import storyboard
+from cinelib.preparation.dataset import VideoFolder
+from cinelib.style import cache, encoded_clips, flow_matching, grading, lora, training
+from cinelib.style.parameters import StyleStage
+from cinelib.style.training_state import TrainingState
+from cinelib.wan import conditioning, pipeline
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return style_dataset.write(tmp_path_factory.mktemp("data") / "set")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def encoded(dataset, store):
+    return tiny_training.encode(dataset, store)
+
+
+@pytest.fixture
+def transformer():
+    return fresh_transformer()
+
+
+# --- cache -----------------------------------------------------------------------------------------
+
+
+def encode(dataset, store, encoding=ENCODING):
+    encoders, box = encoded_clips.Encoders(MODEL, device="cpu"), cache.Cache(store)
+    return (
+        encoded_clips.encode_clips(VideoFolder.open(dataset), encoding, encoders, box),
+        box.report,
+        encoders,
+    )
+
+
+def test_a_second_encoding_reuses_all_and_loads_nothing(dataset, store, encoded):
+    found, report, encoders = encode(dataset, store)
+    assert found == encoded[0]
+    assert not report.encoded and report.reused == {"latents": 4, "condition": 12, "text": 4}
+    assert encoders._pipe is None
+
+
+@pytest.mark.parametrize(
+    "change, kinds",
+    [
+        ({"trigger": "another, "}, {"text"}),
+        ({"num_frames": 5}, {"latents", "condition"}),
+        ({"variants": 3}, {"condition"}),
+        ({"seed": 1}, {"condition"}),
+    ],
+)
+def test_what_changes_is_encoded_anew_and_nothing_else(dataset, store, encoded, change, kinds):
+    _, report, _ = encode(dataset, store, dataclasses.replace(ENCODING, **change))
+    assert set(report.encoded) == kinds
+
+
+def test_other_weights_have_other_entries(dataset, store, encoded, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(MODEL, other)
+    vae = pipeline.load_pipeline(other, device="cpu", without=("transformer",)).vae
+    with torch.no_grad():
+        vae.encoder.conv_in.bias.add_(0.1)
+    vae.save_pretrained(other / "vae")
+    encoders, box = encoded_clips.Encoders(str(other), device="cpu"), cache.Cache(store)
+    found = encoded_clips.encode_clips(VideoFolder.open(dataset), ENCODING, encoders, box)
+    assert box.report.encoded["latents"] == 4 and box.report.reused["text"] == 4
+    assert found[0].latents != encoded[0][0].latents
+
+
+def test_a_damaged_or_swapped_entry_is_made_again(dataset, store, encoded):
+    a, b = encoded[0][0].latents, encoded[0][1].latents
+    good = cache.read(a)["latents"].clone()  # the tensor is mapped from the file
+    a.write_bytes(a.read_bytes()[:-40])
+    assert len(encode(dataset, store)[1].replaced) == 1
+    assert torch.equal(cache.read(a)["latents"], good)
+    kept = a.read_bytes()
+    a.write_bytes(b.read_bytes())
+    assert "made from something else" in encode(dataset, store)[1].replaced[0]
+    assert a.read_bytes() == kept
+
+
+def test_an_entry_that_is_not_finite_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="NaN"):
+        cache.Cache(tmp_path).entry("latents", {"k": 1}, lambda: {"x": torch.tensor([float("nan")])})
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_refused_clips_are_named_and_the_others_kept(dataset, store, encoded, tmp_path):
+    broken = tmp_path / "set"
+    shutil.copytree(dataset, broken)
+    (broken / "clips" / "01.mp4").write_bytes(b"not a video")
+    found, report, _ = encode(broken, store)
+    assert [name for name, _ in report.refused] == ["clips/01.mp4"] and len(found) == 3
+    with pytest.raises(ValueError, match="training is at 24"):
+        encode(dataset, store, dataclasses.replace(ENCODING, fps=24))
+    with pytest.raises(ValueError, match="is 32x48, training is at 64x48"):
+        encode(dataset, store, dataclasses.replace(ENCODING, height=64))
+
+
+def test_entries_hold_what_the_encoders_make(dataset, encoded):
+    pipe = pipeline.load_pipeline(MODEL, device="cpu", without=("transformer",))
+    clip = VideoFolder.open(dataset)[0]
+    batch = encoded_clips.read_batch(encoded[0][:1], 0)
+    pixels = pipeline.to_pixels(clip.frames())
+    close = functools.partial(torch.testing.assert_close, rtol=0, atol=1e-4)  # see Encoders.latents
+    close(batch.latents, pipeline.encode_video(pipe.vae, pixels))
+    close(batch.condition, conditioning.condition(pipe.vae, pixels[:, :, 0], 9, pixels[:, :, -1]))
+    assert torch.equal(batch.prompt_embeds, pipeline.encode_text(pipe, clip.text).float())
+    regraded = encoded_clips.read_batch(encoded[0][:1], 1)
+    assert batch.image_embeds.shape[1] == 2 * regraded.image_embeds.shape[1]
+    assert torch.equal(regraded.latents, batch.latents)
+    assert not torch.equal(regraded.condition[:, 4:], batch.condition[:, 4:])
+
+
+def tensors_of(found):
+    """Everything in the entries of some examples, in their order."""
+    paths = [path for example in found for path in (example.latents, *example.conditions, example.prompt)]
+    return [tensor for path in paths for tensor in cache.read(path).values()]
+
+
+@pytest.fixture
+def threads():
+    """Sets torch's number of threads, for the time of a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_clips_encoded_side_by_side_are_those_encoded_one_by_one(dataset, tmp_path, threads):
+    broken = tmp_path / "set"
+    shutil.copytree(dataset, broken)
+    (broken / "clips" / "02.mp4").write_bytes(b"not a video")
+    threads(1)
+    one_by_one, _, _ = encode(broken, tmp_path / "one")
+    threads(2)
+    found, report, _ = encode(broken, tmp_path / "two")
+    assert [example.name for example in found] == [f"clips/0{k}.mp4" for k in (0, 1, 3)]
+    assert [name for name, _ in report.refused] == ["clips/02.mp4"]
+    assert report.encoded == {"latents": 3, "condition": 9, "text": 3}
+    for ours, theirs in zip(tensors_of(found), tensors_of(one_by_one), strict=True):
+        assert torch.equal(ours, theirs)
+    seen = [torch.get_num_threads()]
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert seen == [2, 2]
+
+
+def test_an_error_side_by_side_ends_the_encoding(dataset, tmp_path, monkeypatch, threads):
+    threads(2)
+    nowhere = torch.full((1, 16, 3, 4, 6), math.nan)
+    monkeypatch.setattr(
+        pipeline, "encode_video", lambda vae, pixels: nowhere.expand(len(pixels), -1, -1, -1, -1)
+    )
+    with pytest.raises(ValueError, match="NaN"):
+        encode(dataset, tmp_path)
+    assert torch.get_num_threads() == 2 and not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_clips_latents_do_not_depend_on_its_company():
+    encoders = encoded_clips.Encoders(MODEL, device="cpu")
+    videos = list(torch.randn(5, 3, 9, 32, 48, generator=torch.Generator().manual_seed(0)).split(1))
+    together = encoders.latents([*videos, videos[0][:, :, :5]])
+    for k in (0, 4):
+        assert torch.equal(encoders.latents([videos[k]])[0], together[k])
+    assert together[5].shape == (1, 16, 2, 4, 6)
+    large = pipeline.encode_video(encoders.pipe.vae, torch.cat(videos))
+    torch.testing.assert_close(torch.cat(together[:5]), large, rtol=0, atol=1e-4)
+
+
+def test_scrambled_examples_differ_in_caption_and_look(dataset, store, encoded):
+    control, _, _ = encode(dataset, store, dataclasses.replace(ENCODING, scramble=True))
+    for ours, theirs in zip(encoded[0], control, strict=True):
+        assert ours.prompt != theirs.prompt and ours.latents != theirs.latents
+        assert ours.conditions[1:] == theirs.conditions[1:]
+    assert {e.prompt for e in encoded[0]} == {e.prompt for e in control}
+
+
+def test_drawn_grades_surround_the_neutral_stills():
+    stills = [still for scene in storyboard.read_storyboard("data/storyboard") for still in scene.stills]
+    neutral = np.array(
+        [grading.measure(np.asarray(storyboard.open_still(still, 64, 112))).mean for still in stills]
+    )
+    drawn = np.array([grading.draw(0, k).mean for k in range(500)])
+    error = 2.5 * neutral.std(0) / np.sqrt(len(neutral))
+    assert (np.abs(drawn.mean(0) - neutral.mean(0)) < error).all(), "the control would be pulled somewhere"
+    ratio = drawn.std(0) / neutral.std(0)
+    assert ((ratio > 0.6) & (ratio < 1.7)).all(), "stills outside the draw are left as they are"
+
+
+def test_regrading_gives_the_first_frame_the_grade_and_keeps_the_rest_in_step():
+    frames = np.stack([np.full((8, 8, 3), value, np.uint8) for value in (90, 100)])
+    frames[:, ::2] += 40
+    grade = grading.Grade((45.0, 3.0, -4.0), (8.0, 2.0, 2.0))
+    found = grading.measure(grading.apply(frames, grade)[0])
+    np.testing.assert_allclose(found.mean, grade.mean, atol=0.5)
+    assert found.std[0] == pytest.approx(8.0, abs=0.5)
+    own = grading.measure(frames[0])
+    again = grading.apply(frames, dataclasses.replace(own, std=(own.std[0], 4.0, 4.0)))
+    assert np.abs(again.astype(int) - frames).max() <= 3
+
+
+# --- the loss and the draws ------------------------------------------------------------------------
+
+
+class Constant(torch.nn.Module):
+    """Predicts a constant velocity and notes what it was shown."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value, self.seen = value, {}
+
+    def forward(self, hidden_states, **rest):
+        self.seen = {"hidden_states": hidden_states, **rest}
+        return (torch.full_like(hidden_states[:, :16], self.value),)
+
+
+def make_batch(latents):
+    b, _, t, h, w = latents.shape
+    condition = torch.full((b, 20, t, h, w), 7.0)
+    return encoded_clips.Batch(("x",) * b, latents, condition, torch.zeros(b, 512, 4), torch.zeros(b, 3, 4))
+
+
+def test_loss_against_the_formula():
+    latents, noise = torch.full((2, 16, 1, 2, 2), 3.0), torch.full((2, 16, 1, 2, 2), 5.0)
+    model, sigma = Constant(1.5), torch.tensor([0.25, 1.0])
+    loss = flow_matching.flow_matching_loss(model, make_batch(latents), sigma, noise)
+    torch.testing.assert_close(loss, torch.full((2,), (1.5 - (5.0 - 3.0)) ** 2))
+    shown = model.seen["hidden_states"]
+    assert shown.shape == (2, 36, 1, 2, 2)
+    torch.testing.assert_close(shown[:, 0, 0, 0, 0], torch.tensor([0.75 * 3 + 0.25 * 5, 5.0]))
+    assert (shown[:, 16:] == 7).all()
+    torch.testing.assert_close(model.seen["timestep"], torch.tensor([250.0, 1000.0]))
+
+
+def test_noise_levels_follow_their_distribution():
+    def levels(**how):
+        return torch.cat(
+            [flow_matching.sample_sigma(torch.Generator().manual_seed(k), **how) for k in range(4000)]
+        )
+
+    uniform = levels()
+    assert uniform.min() > 0 and uniform.max() < 1
+    assert uniform.mean() == pytest.approx(0.5, abs=0.02) and uniform.std() == pytest.approx(
+        12**-0.5, abs=0.02
+    )
+    logit = torch.logit(levels(sampling="logit_normal"))
+    assert logit.mean() == pytest.approx(0, abs=0.06) and logit.std() == pytest.approx(1, abs=0.05)
+    # the shift is monotone, so it moves the median as it moves 0.5: 3*.5/(1+2*.5) = .75
+    assert levels(shift=3.0).median() == pytest.approx(0.75, abs=0.03)
+    with pytest.raises(ValueError, match="known are"):
+        levels(sampling="cosmap")
+
+
+def test_each_epoch_visits_each_clip_once_in_its_own_order(encoded):
+    found, _ = encoded
+    order = [flow_matching.draw(RECIPE, k, found).index for k in range(12 * len(found))]
+    epochs = np.reshape(order, (12, len(found)))
+    assert (np.sort(epochs, axis=1) == np.arange(len(found))).all()
+    assert len({tuple(epoch) for epoch in epochs}) > 3
+
+
+def test_shares_of_dropped_captions_and_filmed_conditions(encoded):
+    found, _ = encoded
+    recipe = dataclasses.replace(RECIPE, caption_dropout=0.2, as_filmed=0.3)
+    draws = [flow_matching.draw(recipe, k, found) for k in range(2000)]
+    assert np.mean([d.drop_caption for d in draws]) == pytest.approx(0.2, abs=0.03)
+    assert np.mean([d.condition == 0 for d in draws]) == pytest.approx(0.3, abs=0.04)
+    assert {d.condition for d in draws} == {0, 1, 2}
+
+
+def test_validation_is_the_same_number_every_time_and_needs_no_order(transformer, encoded):
+    found, _ = encoded
+    first = flow_matching.validate(transformer, found[:2])
+    torch.manual_seed(99)
+    assert flow_matching.validate(transformer, found[:2]) == first
+    assert first["loss"] == pytest.approx(np.mean([first[f"{s:g}"] for s in flow_matching.VALIDATION_SIGMAS]))
+
+
+# --- the loop --------------------------------------------------------------------------------------
+
+
+def test_training_changes_the_adapter_only_and_lowers_the_training_loss(transformer, encoded, tmp_path):
+    frozen = {n: p.detach().clone() for n, p in transformer.named_parameters() if "lora_" not in n}
+    before = weights(transformer)
+    one = (encoded[0][:1], encoded[1])
+    recipe = dataclasses.replace(RECIPE, max_train_steps=60, caption_dropout=0.0, validation_every=30)
+    start = flow_matching.validate(transformer, one[0])["loss"]
+    history = training.train(transformer, one[0], one[0], one[1], recipe, tmp_path, log=quiet)
+    assert not same(before, weights(transformer))
+    assert all(torch.equal(p, frozen[n]) for n, p in transformer.named_parameters() if n in frozen)
+    assert history.validation[0]["loss"] == start
+    assert history.validation[-1]["loss"] < start
+    assert history.step == 60 and len(history.train) == 60
+
+
+def test_the_learning_rate_warms_up_and_falls_as_a_cosine(transformer, encoded, tmp_path):
+    recipe = dataclasses.replace(RECIPE, max_train_steps=20, warmup_ratio=0.2, validation_every=100)
+    rates = [row["learning_rate"] for row in fit(transformer, encoded, tmp_path, recipe).train]
+    expected = [1e-2 * k / 4 for k in range(1, 5)]
+    expected += [1e-2 * 0.5 * (1 + math.cos(math.pi * k / 16)) for k in range(1, 17)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_gradients_are_clipped_after_their_norm_is_noted(transformer, encoded, tmp_path, monkeypatch):
+    step, applied = TrainingState.step, []
+
+    def watched(state):
+        gradients = [weight.grad for weight in state.weights.values()]
+        applied.append(float(torch.stack([gradient.norm() for gradient in gradients]).norm()))
+        step(state)
+
+    monkeypatch.setattr(TrainingState, "step", watched)
+    norm = fit(transformer, encoded, tmp_path / "free").train[0]["gradient"]
+    applied.clear()
+    tight = dataclasses.replace(RECIPE, max_grad_norm=norm / 10)
+    noted = [row["gradient"] for row in fit(fresh_transformer(), encoded, tmp_path / "tight", tight).train]
+    assert noted[0] == pytest.approx(norm)
+    assert applied == pytest.approx([min(found, norm / 10) for found in noted], rel=1e-3)
+
+
+def test_accumulation_equals_one_larger_batch(encoded, tmp_path):
+    """The source's contradiction: 1 clip x 4 accumulated is an effective batch of 4, not of 2."""
+    results = []
+    for size, times in ((1, 4), (4, 1), (1, 2)):
+        pipe = pipeline.load_pipeline(MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))
+        lora.add(pipe.transformer, CARD)
+        recipe = dataclasses.replace(
+            RECIPE, max_train_steps=2, train_batch_size=size, gradient_accumulation_steps=times, as_filmed=0.0
+        )
+        one_variant = [dataclasses.replace(e, conditions=e.conditions[:2]) for e in encoded[0]]
+        fit(pipe.transformer, (one_variant, encoded[1]), tmp_path / f"{size}{times}", recipe)
+        results.append(weights(pipe.transformer))
+    for name in results[0]:
+        torch.testing.assert_close(results[0][name], results[1][name], rtol=1e-4, atol=1e-5)
+    assert not all(torch.allclose(results[0][n], results[2][n], rtol=1e-4, atol=1e-5) for n in results[0])
+
+
+def test_early_stopping_keeps_the_best_weights_and_says_why(transformer, encoded, tmp_path):
+    def uphill(*args):
+        loss = flow_matching.flow_matching_loss(*args)
+        return -loss if torch.is_grad_enabled() else loss  # training makes the held-out loss worse
+
+    start = weights(transformer)
+    recipe = dataclasses.replace(RECIPE, max_train_steps=40, validation_every=2, patience=3, warmup_ratio=0.5)
+    history = fit(transformer, encoded, tmp_path, recipe, loss=uphill)
+    losses = [row["loss"] for row in history.validation]
+    assert losses[-1] > losses[0] == min(losses)
+    assert history.step == 6 and "step 0" in history.stopped and "3 measurements" in history.stopped
+    assert same(start, weights(transformer))
+
+
+def test_clips_of_different_lengths_cannot_share_a_batch(encoded):
+    a, b = encoded[0][0], dataclasses.replace(encoded[0][1], num_frames=5)
+    with pytest.raises(ValueError, match="equally long"):
+        encoded_clips.read_batch([a, b], 0)
+
+
+def test_an_empty_dataset_is_refused(transformer, encoded, tmp_path):
+    with pytest.raises(ValueError, match="no examples"):
+        training.train(transformer, [], [], encoded[1], RECIPE, tmp_path, log=quiet)
+
+
+def test_a_bf16_base_trains_an_fp32_adapter_that_the_pipeline_samples_with(encoded, tmp_path):
+    """The 14B model's case: base in bf16, adapter in fp32, autocast between them."""
+    from PIL import Image
+
+    from cinelib.wan import sampling as generation
+
+    pipe = pipeline.load_pipeline(MODEL, dtype=torch.bfloat16, device="cpu")
+    assert pipe.transformer.dtype == torch.bfloat16 and pipe.vae.dtype == torch.float32
+    lora.add(pipe.transformer, CARD)
+    history = fit(pipe.transformer, encoded, tmp_path, dataclasses.replace(RECIPE, precision="bf16"))
+    adapter = weights(pipe.transformer)
+    assert all(value.dtype == torch.float32 for value in adapter.values())
+    assert history.validation[-1]["adapter_norm"] != history.validation[0]["adapter_norm"]
+    lora.save(tmp_path, pipe.transformer, CARD)
+    fresh = pipeline.load_pipeline(MODEL, dtype=torch.bfloat16, device="cpu")
+    lora.load(fresh, tmp_path)
+    sampling = generation.Sampling(32, 48, 5, num_inference_steps=2)
+    image = Image.new("RGB", (48, 32), "grey")
+    clip = generation.generate(fresh, image, "a knight", sampling, last=image)
+    assert clip.shape == (5, 32, 48, 3)
+
+
+def test_batches_of_clips_of_different_lengths_are_refused_before_the_first_step(encoded, tmp_path):
+    found, null = encoded
+    mixed = [*found[:3], dataclasses.replace(found[3], num_frames=5)]
+    recipe = dataclasses.replace(RECIPE, train_batch_size=2, gradient_accumulation_steps=3)
+    with pytest.raises(ValueError, match=r"2 of 3 have 9 frames, clips/03.mp4 has 5; .*_steps 6 \(as many"):
+        fit(fresh_transformer(), (mixed, null), tmp_path, recipe)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_paper_preset_has_the_sources_numbers_and_both_of_its_batches():
+    params = resolve(StyleStage, "paper", {})
+    named = (params.rank, params.lora_alpha, params.learning_rate, params.warmup_ratio, params.weight_decay)
+    assert named == (8, 16.0, 3e-5, 0.05, 0.01) and params.max_train_steps == 4000
+    assert flow_matching.Recipe().betas == (0.9, 0.999)
+    assert params.precision == "bf16" and params.gradient_checkpointing and params.patience
+    assert params.early_stopping == "perceptual"
+    assert params.train_batch_size * params.gradient_accumulation_steps == 4
+    assert resolve(StyleStage, "paper", {"gradient_accumulation_steps": 2}).gradient_accumulation_steps == 2
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"rank": 0}, "rank = 0"),
+        ({"learning_rate": -1e-3}, "learning_rate = -0.001"),
+        ({"processes": 2}, "launch 'single' with processes 2"),
+        ({"launch": "fsdp2", "processes": 2, "base_precision": "fp8"}, "cannot be sharded"),
+        ({"patience": 1, "early_stopping": "either", "sample_every": 0}, "needs sample clips"),
+        ({"ema_decay": 1.0}, "ema_decay = 1.0"),
+    ],
+)
+def test_bad_parameters_of_the_stage_are_refused(change, message):
+    with pytest.raises(ParameterError, match=message):
+        resolve(StyleStage, "nano", change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"learning_rate": -1e-3}, {"max_train_steps": 0}, {"ema_decay": 1.0}, {"warmup_ratio": -0.1}]
+)
+def test_a_recipe_out_of_range_is_refused(change):
+    (name, value) = next(iter(change.items()))
+    with pytest.raises(ValueError, match=f"{name} must .* got {value}"):
+        dataclasses.replace(RECIPE, **change)
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(encoded, tmp_path):
+    results = {}
+    for name, change in {"plain": {}, "checkpointing": {"gradient_checkpointing": True}}.items():
+        pipe = pipeline.load_pipeline(MODEL, device="cpu", without=("vae", "text_encoder", "image_encoder"))
+        lora.add(pipe.transformer, CARD)
+        fit(pipe.transformer, encoded, tmp_path / name, dataclasses.replace(RECIPE, **change))
+        results[name] = weights(pipe.transformer)
+        assert pipe.transformer.is_gradient_checkpointing == bool(change)
+    for name in results["plain"]:
+        torch.testing.assert_close(results["plain"][name], results["checkpointing"][name])

@@ -1,0 +1,232 @@
+"""Keyframes, segments and sequences, on the smoke checkpoint's random weights."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cinelib.motion import seams, sequence
+from cinelib.preparation import storyboard
+from cinelib.style import lora
+from cinelib.wan import pipeline, sampling
+from cinelib.wan.sampling import Sampling
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = str(ROOT / "data" / "smoke-wan")
+SAMPLING = Sampling(32, 48, 5, num_inference_steps=2)
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return pipeline.load_pipeline(MODEL, device="cpu")
+
+
+def board(folder: Path, seconds=(0.0, 0.25, 0.5), **changes) -> Path:
+    rng = np.random.default_rng(0)
+    rows = []
+    for index, at in enumerate(seconds):
+        pixels = rng.integers(0, 256, (90, 160, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"a_{index}.jpg")
+        row = {"file_name": f"a_{index}.jpg", "scene": "a", "index": index, "seconds": at}
+        rows.append({**row, "world": "historical", "camera": "static", "text": "a knight walks", **changes})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in reversed(rows)))
+    return folder
+
+
+@pytest.fixture
+def scene(tmp_path):
+    return storyboard.read_storyboard(board(tmp_path))[0]
+
+
+def test_a_storyboards_stills_come_in_order(scene):
+    assert [path.name for path in scene.stills] == ["a_0.jpg", "a_1.jpg", "a_2.jpg"]
+    assert scene.interval == 0.25 and storyboard.frames_between(scene, 16, 81) == 5
+
+
+@pytest.mark.parametrize("fps, limit", [(16, 1), (20, 81)])
+def test_segments_keep_real_time(scene, fps, limit):
+    with pytest.raises(ValueError, match=r"0\.25 s apart"):
+        storyboard.frames_between(scene, fps, limit)
+
+
+@pytest.mark.parametrize("seconds", [(0.0,), (0.0, 1.0, 3.0), (0.0, 0.0)])
+def test_uneven_storyboards_are_refused(tmp_path, seconds):
+    with pytest.raises(ValueError, match="evenly spaced"):
+        storyboard.read_storyboard(board(tmp_path, seconds))
+
+
+def test_missing_and_escaping_stills_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="metadata"):
+        storyboard.read_storyboard(tmp_path)
+    with pytest.raises(ValueError, match=r"nowhere\.jpg"):
+        storyboard.read_storyboard(board(tmp_path, file_name="nowhere.jpg"))
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    with pytest.raises(ValueError, match="in the folder"):
+        storyboard.read_storyboard(board(inner, file_name="../a_0.jpg"))
+
+
+def test_scenes_are_taken_from_all_worlds_in_turn():
+    scenes = [
+        storyboard.Scene(name, world, "static", "", (), 1.0)
+        for name, world in (("a", "h"), ("b", "h"), ("c", "h"), ("d", "s"))
+    ]
+    assert [scene.name for scene in storyboard.in_turn(scenes, 3)] == ["a", "d", "b"]
+    assert len(storyboard.in_turn(scenes, 9)) == 4
+
+
+def test_stills_are_cropped_not_squeezed(tmp_path):
+    frame = np.zeros((90, 160, 3), np.uint8)
+    frame[:, :20] = frame[:, -20:] = 255  # what covering a 3:2 window cuts off is 12.5 on each side
+    Image.fromarray(frame).save(tmp_path / "x.png")
+    found = np.asarray(storyboard.open_still(tmp_path / "x.png", 32, 48))
+    assert found.shape == (32, 48, 3)
+    white = (found[16, :, 0] > 127).sum()
+    assert white == pytest.approx(2 * (20 - 12.5) * 32 / 90, abs=1)  # squeezing would leave 12
+
+
+def test_generate_is_the_pipelines_own_call(pipe, scene):
+    still = storyboard.open_still(scene.stills[0], 32, 48)
+    ours = sampling.generate(pipe, still, scene.text, SAMPLING, ("x", 1))
+    theirs = pipe(
+        image=still,
+        prompt=scene.text,
+        negative_prompt="",
+        height=32,
+        width=48,
+        num_frames=5,
+        num_inference_steps=2,
+        guidance_scale=3.0,
+        generator=sampling.generator(0, "x", 1),
+        output_type="np",
+    ).frames[0]
+    assert ours.shape == (5, 32, 48, 3) and ours.dtype == np.uint8
+    assert np.abs(ours / 255 - theirs).max() <= 0.5 / 255 + 1e-6
+
+
+def test_a_keyframe_is_the_first_frame_of_the_clip_that_it_opens(pipe, scene):
+    keyframes = sequence.style_keyframes(pipe, scene, SAMPLING, "film, ")
+    still = storyboard.open_still(scene.stills[2], 32, 48)
+    clip = sampling.generate(pipe, still, "film, " + scene.text, SAMPLING, (scene.name, "keyframe"))
+    assert np.abs(keyframes[2].astype(int) - clip[0]).max() <= 1
+
+
+def test_noise_depends_on_seed_and_key_alone():
+    def noise(*key):
+        return torch.randn(4, generator=sampling.generator(*key))
+
+    torch.manual_seed(1)
+    first = noise(0, "scene", 1)
+    torch.manual_seed(2)
+    assert torch.equal(first, noise(0, "scene", 1))
+    others = [noise(1, "scene", 1), noise(0, "scene", 2), noise(0, "scene1", "")]
+    assert not any(torch.equal(first, other) for other in others)
+
+
+def test_a_segment_alone_equals_the_one_in_the_sequence(pipe, scene):
+    keyframes = sequence.style_keyframes(pipe, scene, SAMPLING)
+    assert [frame.shape for frame in keyframes] == [(32, 48, 3)] * 3
+    whole = sequence.sequence(pipe, scene, keyframes, SAMPLING)
+    assert whole.shape == (9, 32, 48, 3)
+    key = (scene.name, "segment", 1)
+    alone = sequence.expand(pipe, keyframes[1], keyframes[2], scene.text, SAMPLING, key)
+    assert np.array_equal(whole[5:], alone[1:])
+    other = sequence.expand(pipe, keyframes[1], keyframes[0], scene.text, SAMPLING, key)
+    assert not np.array_equal(other, alone)
+
+
+def test_the_adapters_strength_is_felt_and_zero_is_the_base(scene, tmp_path):
+    plain, tuned = (pipeline.load_pipeline(MODEL, device="cpu") for _ in range(2))
+    card = lora.AdapterCard(2, 4.0, "attn2")
+    lora.add(tuned.transformer, card)
+    for value in lora.parameters(tuned.transformer).values():
+        value.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(0))
+    lora.save(tmp_path, tuned.transformer, card)
+    styled = pipeline.load_pipeline(MODEL, device="cpu")
+    lora.load(styled, tmp_path)
+    base = sequence.style_keyframes(plain, scene, SAMPLING)
+    with_lora = sequence.style_keyframes(styled, scene, SAMPLING)
+    assert np.array_equal(with_lora, sequence.style_keyframes(tuned, scene, SAMPLING))
+    assert not np.array_equal(with_lora, base)
+    styled.set_adapters(["style"], [0.0])
+    assert np.array_equal(sequence.style_keyframes(styled, scene, SAMPLING), base)
+
+
+def test_images_of_another_size_are_refused(pipe, scene):
+    with pytest.raises(ValueError, match="open_still"):
+        sampling.generate(pipe, Image.new("RGB", (160, 90)), "", SAMPLING)
+    with pytest.raises(ValueError, match="two keyframes"):
+        sequence.sequence(pipe, scene, [np.zeros((32, 48, 3), np.uint8)], SAMPLING)
+
+
+def test_joining_shows_shared_frames_once():
+    segments = [np.full((5, 2, 2, 3), value, np.uint8) for value in (1, 2, 3)]
+    joined = sequence.join(segments)
+    assert joined[:, 0, 0, 0].tolist() == [1] * 5 + [2] * 4 + [3] * 4
+
+
+def test_dissolve_meets_every_keyframe_and_the_middle_between():
+    keyframes = [np.full((2, 2, 3), value, np.uint8) for value in (0, 100, 40)]
+    faded = sequence.dissolve(keyframes, 5)[:, 0, 0, 0].tolist()
+    assert faded == [0, 25, 50, 75, 100, 85, 70, 55, 40]
+
+
+def test_seams_are_one_for_steady_motion_and_larger_for_a_jump():
+    ramp = np.broadcast_to(np.arange(9, dtype=np.uint8)[:, None, None, None] * 4, (9, 4, 4, 3))
+    np.testing.assert_allclose(seams.seams(ramp, 5), [1.0])
+    jump = ramp.copy()
+    jump[5:] += 40
+    assert seams.seams(jump, 5)[0] == pytest.approx((4 + 44) / 8)
+    still = np.zeros((9, 4, 4, 3), np.uint8)
+    assert seams.seams(still, 5)[0] == 0
+    with pytest.raises(ValueError, match="share their ends"):
+        seams.seams(ramp[:8], 5)
+
+
+@pytest.mark.slow
+def test_a_segment_in_another_process_is_the_same(pipe, scene, tmp_path):
+    keyframes = sequence.style_keyframes(pipe, scene, SAMPLING)
+    whole = sequence.sequence(pipe, scene, keyframes, SAMPLING)
+    np.save(tmp_path / "keyframes.npy", keyframes)
+    code = f"""
+import numpy as np
+from cinelib import generation, wan
+k = np.load({str(tmp_path / "keyframes.npy")!r})
+s = generation.Sampling(32, 48, 5, num_inference_steps=2)
+pipe = wan.load_pipeline({MODEL!r}, device="cpu")
+clip = generation.expand(pipe, k[1], k[2], {scene.text!r}, s, ("a", "segment", 1))
+np.save({str(tmp_path / "segment.npy")!r}, clip)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert np.array_equal(np.load(tmp_path / "segment.npy")[1:], whole[5:])
+
+
+def test_clips_side_by_side_are_those_made_in_turn(pipe, scene):
+    def clip(pipe, still):
+        return sampling.generate(pipe, storyboard.open_still(still, 32, 48), "a", SAMPLING, (still.name,))
+
+    threads, stepped = torch.get_num_threads(), pipe.scheduler.step_index
+    torch.set_num_threads(2)
+    try:
+        together = sampling.each(pipe, clip, scene.stills, SAMPLING)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert pipe.scheduler.step_index == stepped  # the pipeline given was not sampled with
+    for frames, still in zip(together, scene.stills, strict=True):
+        assert np.abs(frames.astype(int) - clip(pipe, still)).max() <= 1  # rounding
+
+
+def test_an_error_among_clips_side_by_side_is_the_one_that_is_raised(pipe, scene):
+    def broken(pipe, still):
+        raise ValueError(f"{still.name} is broken")
+
+    torch.set_num_threads(2)
+    with pytest.raises(ValueError, match=r"a_0\.jpg is broken"):
+        sampling.each(pipe, broken, scene.stills, SAMPLING)
+    assert torch.get_num_threads() == 2
