@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-_CHUNK = 1 << 22
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RETRY_SECONDS = 0.5
 
@@ -79,6 +78,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def walk(folder: Path) -> Iterator[Path]:
     """Files under `folder` in a fixed order; hidden files and partial ones (leading dot) are left out."""
     for path in sorted(folder.rglob("*")):
@@ -114,7 +119,7 @@ class Hashes:
         entry = self._known.get(str(real))
         if isinstance(entry, list) and entry[:2] == stamp:
             return entry[2]
-        value = _sha256(real)
+        value = sha256(real)
         self._known[str(real)] = [*stamp, value]
         self._changed = True
         return value
@@ -139,14 +144,6 @@ class Hashes:
             known = {path: entry for path, entry in dict(self._known).items() if Path(path).exists()}
             self._memory.parent.mkdir(parents=True, exist_ok=True)
             write_text(self._memory, json.dumps(known))
-
-
-def _sha256(path: Path) -> str:
-    value = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            value.update(chunk)
-    return value.hexdigest()
 
 
 class Cancelled(RuntimeError):

@@ -7,13 +7,14 @@ arrives as resolved values, and these are hashed themselves.
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cinelib
 from cinelib.files import Hashes, digest
+from cinelib.function_source import standalone
 
 DECODERS = ("av", "decord", "pillow")  # decord reads, PyAV times and steps in, Pillow resizes
 _PACKAGE = Path(cinelib.__file__).parent
@@ -28,6 +29,19 @@ def code_of(*modules: str, package: Path = _PACKAGE) -> str:
     """
     files = module_files(package, [f"import {name}" for name in modules])
     return digest({name: code_digest(path.read_text("utf-8")) for name, path in files.items()})
+
+
+def code_of_function(function: Callable, *modules: str, package: Path = _PACKAGE) -> str:
+    """Hash of a function, such as the loss in a notebook's cell, and of `modules`, as in `code_of`.
+
+    It changes with the function's source, with what that uses, and with all of cinelib that either imports.
+
+    Raises:
+        ValueError: as `function_source.standalone`.
+    """
+    source = standalone(function)
+    used = module_files(package, [source])
+    return digest([code_digest(source), code_of(*modules, *used, package=package)])
 
 
 def versions_of(*packages: str) -> Mapping[str, str]:
@@ -116,7 +130,10 @@ def _references(source: str, roots: Mapping[str, Path], inside: str) -> Iterator
 
 
 def _files(roots: Mapping[str, Path], dotted: str) -> Iterator[tuple[str, Path]]:
-    """Files that importing `dotted` executes: each package's `__init__` on the way, and the module."""
+    """Files that importing `dotted` executes: each package's `__init__` on the way, and the module.
+
+    A package's `__main__` counts too: `-m package` runs it.
+    """
     parts = dotted.split(".")
     if parts[1:2] and parts[1] in _RUNS_A_STAGE:
         return
@@ -125,9 +142,9 @@ def _files(roots: Mapping[str, Path], dotted: str) -> Iterator[tuple[str, Path]]
         if parts[end - 1] == "parameters":
             return
         stem = package.joinpath(*parts[1:end])
-        for path in (stem / "__init__.py", stem.with_suffix(".py")):
+        for path in (stem / "__init__.py", stem / "__main__.py", stem.with_suffix(".py")):
             if path.is_file():
-                yield ".".join(parts[:end]), path
+                yield ".".join([*parts[:end], *(["__main__"] if path.stem == "__main__" else [])]), path
 
 
 def parse(source: str) -> ast.Module:

@@ -77,9 +77,9 @@ def _over(processes: int, given: dict[str, Any]) -> dict[str, Any]:
     """The parameters that `--processes` stands for: FSDP and a base that it can divide, unless `given`."""
     if given.get("processes", processes) != processes:
         raise ParameterError(f"--processes {processes} and 02.processes {given['processes']}: give one")
-    launch = given.get("launch", "fsdp2" if processes > 1 else "single")
-    whole = {"base_precision": ""} if launch == "fsdp2" else {}
-    return {"processes": processes, "launch": launch, **whole}
+    strategy = given.get("strategy", "fsdp2" if processes > 1 else "single")
+    whole = {"base_precision": ""} if strategy == "fsdp2" else {}
+    return {"processes": processes, "strategy": strategy, **whole}
 
 
 def _resolve(

@@ -47,7 +47,7 @@ class Outlook:
             clips=params.train_batch_size,
             half=params.precision == "bf16",
             checkpointing=params.gradient_checkpointing,
-            images=2 if params.as_filmed and self.last_frame else 1,
+            images=2 if params.unaltered_share and self.last_frame else 1,
         )
 
     @cached_property
@@ -112,7 +112,7 @@ class Outlook:
     def seconds(self, gpu: Gpu) -> float:
         """One optimiser step: arithmetic, or under FSDP the gathering of weights where that takes longer."""
         arithmetic = self.operations / (gpu.share * gpu.peak * 1e12)
-        if self.params.launch != "fsdp2":
+        if self.params.strategy != "fsdp2":
             return arithmetic
         shared = 1 - 1 / self.params.processes
         gathered = 2 * 2 * self.parameters["transformer"] * shared / (gpu.link * 1e9)
@@ -164,9 +164,9 @@ class Outlook:
         stored = [{}] + [{"base_precision": name} for name, size in memory.STORED.items() if size < given]
         shared = [{}]
         if params.processes == 1:
-            shared += [{"processes": n, "launch": "fsdp2"} for n in (2, 4, 8)]
-        elif params.launch != "fsdp2":
-            shared.append({"launch": "fsdp2"})
+            shared += [{"processes": n, "strategy": "fsdp2"} for n in (2, 4, 8)]
+        elif params.strategy != "fsdp2":
+            shared.append({"strategy": "fsdp2"})
         shorter = [{}] + [{"num_frames": n} for n in range(params.num_frames - 4, 4, -4)]
         smaller = [{}] + [{"height": h, "width": w} for h, w in self._sizes()]
         for size, frames, processes, base, unsampled, again, batch in product(

@@ -155,11 +155,11 @@ def _settings(outlook: Outlook, gpus: Sequence[Gpu]) -> Table:
 
 def _alternatives(outlook: Outlook) -> Iterator[Outlook]:
     """The given setting and its neighbours, each once."""
-    alone = {"processes": 1, "launch": "single"}
+    alone = {"processes": 1, "strategy": "single"}
     wanted: list[dict[str, Any]] = [
         {**alone, "base_precision": "", "gradient_checkpointing": False},
         *({**alone, "base_precision": name, "gradient_checkpointing": True} for name in ("", "fp8", "nf4")),
-        *({"base_precision": "", "processes": n, "launch": "fsdp2"} for n in (2, 4, 8)),
+        *({"base_precision": "", "processes": n, "strategy": "fsdp2"} for n in (2, 4, 8)),
     ]
     found = [outlook.with_changes(**changes) for changes in wanted]
     if all(row.params != outlook.params for row in found):
@@ -174,7 +174,7 @@ def _setting(outlook: Outlook) -> str:
         "fsdp2": f"FSDP over {params.processes}, ",
         "ddp": f"a copy on each of {params.processes}, ",
         "deepspeed_zero2": f"ZeRO-2 over {params.processes}, ",
-    }[params.launch]
+    }[params.strategy]
     kept = "checkpointing" if params.gradient_checkpointing else "no checkpointing"
     return f"{shared}base in {params.base_precision or params.precision}, {kept}"
 

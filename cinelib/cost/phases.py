@@ -48,7 +48,7 @@ class Phases:
         """
         params = self.params
         adapter = memory.adapter_bytes(self.adapter, params.ema_decay > 0)
-        if params.launch == "fsdp2":
+        if params.strategy == "fsdp2":
             adapter /= params.processes
         cast_up = 1 / self._blocks if params.gradient_checkpointing else 1.0
         kept, passing = memory.saved_bytes(self.step), memory.passing_bytes(self.step)
@@ -116,7 +116,7 @@ class Phases:
     def _trained_base(self, cast_up: float) -> float:
         """Under FSDP a share of all, and two blocks gathered: this one and the next."""
         base = self._base(cast_up)
-        if self.params.launch == "fsdp2":
+        if self.params.strategy == "fsdp2":
             base = base / self.params.processes + 2 * self._own * self._linear / self._blocks
         return base
 

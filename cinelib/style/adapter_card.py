@@ -1,4 +1,4 @@
-"""A file of LoRA weights: its name, and what it says about itself."""
+"""Notebook 02: a file of LoRA weights: its name, and what it says about itself."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Latents and embeddings, computed once. An entry's name is a hash of all that it depends on.
+"""Notebook 02: latents and embeddings, computed once. An entry's name is a hash of all that it depends on.
 
 So an entry cannot be stale: other clips, weights, sizes or grades have other names. Each file also
 carries what it was made from, and a damaged or non-finite one is made again.

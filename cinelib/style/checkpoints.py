@@ -1,4 +1,4 @@
-"""Training checkpoints: written whole or not at all, the last few kept, a damaged one skipped.
+"""Notebook 02: training checkpoints: written whole or not at all, the last few kept, a damaged one skipped.
 
 A file's name ends in the digest of its content: torch reads flipped bits without complaint. DeepSpeed's
 processes each write a share of the optimiser beside it; the file holds their digests.
@@ -6,12 +6,11 @@ processes each write a share of the optimiser beside it; the file holds their di
 
 import hashlib
 import io
-import os
 import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,23 +66,17 @@ class Checkpoints:
         Raises:
             CheckpointError: no space or no permission; what was there before is untouched.
         """
-        shares = {path.name: _digest_of(path) for path in sorted(shares_folder(self.folder, step).glob("*"))}
+        written = sorted(shares_folder(self.folder, step).glob("*"))
+        shares = {path.name: files.sha256(path) for path in written}
         buffer = io.BytesIO()  # writing straight into a full disk, torch reports a broken archive instead
         torch.save({"fingerprint": self.fingerprint, "shares": shares, **state}, buffer)
         path = self.folder / f"step-{step:08d}-{_digest(buffer.getbuffer())}.pt"
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                file.write(buffer.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            with files.replacing(path) as partial:
+                partial.write_bytes(buffer.getbuffer())
         except OSError as error:
             raise CheckpointError(error.errno, self.failure(path, error.strerror)) from error
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
         self._prune(path)
         return path
 
@@ -108,7 +101,7 @@ class Checkpoints:
         Raises:
             ValueError: it belongs to a training with other settings or data.
         """
-        for left in self.folder.glob(".step-*.partial"):  # by a process that was killed while it wrote
+        for left in self.folder.glob(".step-*.partial.pt"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         for path in reversed(self._files()):
             content = path.read_bytes()
@@ -142,15 +135,10 @@ def _digest(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _digest_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _damaged(folder: Path, digests: Mapping[str, str]) -> Path | None:
     """The first of the files in `folder` that is missing or differs from its digest."""
     paths = {folder / name: value for name, value in digests.items()}
-    return next((p for p, value in paths.items() if not p.is_file() or _digest_of(p) != value), None)
+    return next((p for p, value in paths.items() if not p.is_file() or files.sha256(p) != value), None)
 
 
 def _step(path: Path) -> str:

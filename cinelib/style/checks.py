@@ -1,4 +1,4 @@
-"""What would stop a style stage hours after its start, as far as it can be told before: in one sentence each.
+"""Notebook 02: what would stop it hours after its start, told before, in one sentence each.
 
 From the parameters with the model's configuration, with this machine, and with the clips' metadata. Torch
 is imported only where a parameter asks for what it alone knows.
@@ -9,17 +9,15 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from cinelib.parameters import ParameterError
 from cinelib.preparation.dataset import Clip, DatasetError, VideoFolder, window_length
-from cinelib.style.parameters import StyleStage
+from cinelib.style.parameters import Strategy, StyleStage
 from cinelib.wan.geometry import read_configs
 
 if TYPE_CHECKING:
     import torch
-
-Engine = Literal["single", "ddp", "fsdp2", "deepspeed_zero2"]
 
 ON_CPU = {
     "fsdp2": "accelerate turns FSDP on for accelerators only and would train with DDP instead",
@@ -57,14 +55,14 @@ def of_machine(params: StyleStage) -> list[str]:
 
         found += _said(low_precision.check, params.base_precision)
     if params.processes > 1:
-        found += _said(check_processes, params.processes, params.launch, params.base_precision)
+        found += _said(check_processes, params.processes, params.strategy, params.base_precision)
     return found
 
 
 def check_processes(
-    processes: int, engine: Engine, base_precision: str = "", device: "torch.device | None" = None
+    processes: int, strategy: Strategy, base_precision: str = "", device: "torch.device | None" = None
 ) -> None:
-    """Refuse what this machine or an engine cannot run.
+    """Refuse what this machine or a strategy cannot run.
 
     Raises:
         ValueError: naming what is wrong and what would be right.
@@ -79,16 +77,16 @@ def check_processes(
     if not 1 <= processes <= devices:
         what = "CPU cores" if kind == "cpu" else f"{kind} devices"
         raise ValueError(f"processes is {processes}, this machine has {devices} {what}")
-    if (engine == "single") != (processes == 1):
-        right = "launch single is one process; ddp, fsdp2 and deepspeed_zero2 are for two or more"
-        raise ValueError(f"launch {engine} with processes {processes}: {right}")
-    if kind == "cpu" and engine in ON_CPU:
-        raise ValueError(f"launch {engine} does not run on a CPU: {ON_CPU[engine]}; use ddp")
-    if engine == "deepspeed_zero2" and importlib.util.find_spec("deepspeed") is None:
-        raise ModuleNotFoundError("launch deepspeed_zero2 needs DeepSpeed: pip install -e '.[accelerator]'")
-    if base_precision and engine == "fsdp2":
+    if (strategy == "single") != (processes == 1):
+        right = "strategy single is one process; ddp, fsdp2 and deepspeed_zero2 are for two or more"
+        raise ValueError(f"strategy {strategy} with processes {processes}: {right}")
+    if kind == "cpu" and strategy in ON_CPU:
+        raise ValueError(f"strategy {strategy} does not run on a CPU: {ON_CPU[strategy]}; use ddp")
+    if strategy == "deepspeed_zero2" and importlib.util.find_spec("deepspeed") is None:
+        raise ModuleNotFoundError("strategy deepspeed_zero2 needs DeepSpeed: pip install -e '.[accelerator]'")
+    if base_precision and strategy == "fsdp2":
         raise ValueError(
-            f"base_precision {base_precision!r} and launch fsdp2 both divide the base: "
+            f"base_precision {base_precision!r} and strategy fsdp2 both divide the base: "
             "leave base_precision empty, or use ddp"
         )
 
@@ -144,11 +142,11 @@ def refuse(params: StyleStage, clips: Sequence[Clip]) -> None:
         raise ParameterError(f"stage {params.stage}: " + "; ".join(found))
 
 
-def unequal_lengths(lengths: Mapping[str, int], batch: int, accumulated: int) -> str:
-    """Why clips of `lengths` frames cannot be trained on `batch` at a time; empty when they can."""
+def unequal_lengths(lengths: Mapping[str, int], batch: int, accumulated: int) -> str | None:
+    """Why clips of `lengths` frames cannot be trained on `batch` at a time; None when they can."""
     counts = Counter(lengths.values())
     if batch == 1 or len(counts) <= 1:
-        return ""
+        return None
     usual, many = counts.most_common(1)[0]
     others = [f"{name} has {length}" for name, length in lengths.items() if length != usual]
     more = f" and {len(others) - 3} more have others" if len(others) > 3 else ""

@@ -1,4 +1,4 @@
-"""What differs between one process, DDP, FSDP2 and DeepSpeed: set-up, sharded values, optimiser state."""
+"""Notebook 02: what differs between one process, DDP, FSDP2 and DeepSpeed."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ from accelerate.utils import DistributedType, InitProcessGroupKwargs
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map
 
-from cinelib.style.flow_matching import Recipe
+from cinelib.style.parameters import Recipe
 
 
 def accelerator(recipe: Recipe, device: torch.device) -> Accelerator:

@@ -1,6 +1,5 @@
-"""Training examples: a dataset's clips as latents, conditions and embeddings, by way of the cache."""
+"""Notebook 02: a dataset's clips as latents, conditions and embeddings, by way of the cache."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,11 +8,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cinelib import files
+from cinelib import provenance
 from cinelib.preparation.dataset import Clip, DatasetError, digest, window_length
-from cinelib.provenance import code_digest
 from cinelib.style import cache, grading
-from cinelib.wan import conditioning, encoders, pipeline, threads
+from cinelib.wan import conditioning, pipeline, threads
 from cinelib.wan.encoders import Encoders
 
 
@@ -29,6 +27,11 @@ class Example:
     latents: Path
     conditions: tuple[Path, ...]
     prompt: Path
+
+    @property
+    def entries(self) -> list[str]:
+        """The names of its cache entries, which say what is in them."""
+        return [path.name for path in (self.latents, self.prompt, *self.conditions)]
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class Encoding:
 
 def encode_text(text: str, encoders: Encoders, store: cache.Cache) -> Path:
     """The cache entry of a prompt's embedding, without its padding."""
-    key = {"text": text, "weights": [encoders.hashes["text_encoder"], encoders.hashes["tokenizer"]]}
+    weights = [encoders.hashes["text_encoder"], encoders.hashes["tokenizer"]]
+    key = {"code": provenance.code_of(__name__), "text": text, "weights": weights}
 
     def make() -> cache.Tensors:
         embeds = pipeline.encode_text(encoders.pipe, text)[0]  # (512, D), zero after the text's end
@@ -134,13 +138,6 @@ def _window(clip: Clip, encoding: Encoding) -> np.ndarray:
     return frames[start : start + count]
 
 
-@functools.cache
-def _code() -> str:
-    """What turns a clip into an entry: entries made by other code are not used."""
-    modules = (conditioning, encoders, grading, pipeline)
-    return files.digest([code_digest(Path(module.__file__).read_text("utf-8")) for module in modules])[:12]
-
-
 def _encode(
     clip: Clip,
     index: int,
@@ -151,7 +148,7 @@ def _encode(
     store: cache.Cache,
 ) -> Example:
     key = {
-        "code": _code(),
+        "code": provenance.code_of(__name__),  # with all that it imports: other code's entries are not used
         "clip": clip.sha256 or digest(clip.path),
         "size": list(frames.shape[:3]),
         "fps": encoding.fps,

@@ -1,80 +1,23 @@
-"""Flow matching with Wan's image-to-video conditioning: the loss, the noise levels, the held-out gauge.
+"""Notebook 02: flow matching with Wan's image-to-video conditioning: loss, noise levels, held-out loss.
 
-Notebook 02 writes the loss out for the reader and checks it against this one.
+The notebook writes the loss out for the reader and checks it against this one.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from diffusers import WanTransformer3DModel
 
 from cinelib.style.encoded_clips import Batch, Example, read_batch
+from cinelib.style.parameters import Recipe
 from cinelib.wan import conditioning
 
 Loss = Callable[[WanTransformer3DModel, Batch, torch.Tensor, torch.Tensor], torch.Tensor]
 
 VALIDATION_SIGMAS = (0.1, 0.3, 0.5, 0.7, 0.9)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How an adapter is trained.
-
-    An optimiser step sees train_batch_size x gradient_accumulation_steps x processes clips. `as_filmed`
-    is the share of samples whose condition keeps the film's look (first and last frame given), the rest
-    start from a re-graded first frame. `early_stopping` names the gauge that ends a training when it has
-    not improved for `patience` measurements; patience 0 never does. With `ema_decay` above 0 an
-    exponential moving average of the weights is measured and shipped in their place. Noise levels outside
-    `sigma_range` are never drawn: a model of two experts has an adapter for each, trained on its own range.
-
-    Raises:
-        ValueError: a number out of range.
-    """
-
-    learning_rate: float = 1e-3
-    max_train_steps: int = 200
-    train_batch_size: int = 1
-    gradient_accumulation_steps: int = 2
-    warmup_ratio: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    timestep_sampling: Literal["uniform", "logit_normal"] = "uniform"
-    timestep_shift: float = 1.0
-    sigma_range: tuple[float, float] = (0.0, 1.0)
-    caption_dropout: float = 0.1
-    as_filmed: float = 0.25
-    precision: Literal["fp32", "bf16"] = "bf16"
-    gradient_checkpointing: bool = False
-    validation_every: int = 20
-    patience: int = 0
-    early_stopping: Literal["loss", "perceptual", "either"] = "loss"
-    ema_decay: float = 0.0
-    checkpoint_every: int = 50
-    checkpoints_kept: int = 2
-    log_every: int = 20
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        counts = ("max_train_steps", "train_batch_size", "gradient_accumulation_steps")
-        counts += ("validation_every", "checkpoint_every", "checkpoints_kept", "log_every")
-        wrong = [f"{name} must be at least 1" for name in counts if getattr(self, name) < 1]
-        wrong += [
-            f"{name} must be positive"
-            for name in ("learning_rate", "max_grad_norm", "timestep_shift")
-            if not getattr(self, name) > 0
-        ]
-        wrong += [
-            f"{name} must lie in [0, 1)"
-            for name in ("warmup_ratio", "caption_dropout", "ema_decay")
-            if not 0 <= getattr(self, name) < 1
-        ]
-        if wrong:
-            raise ValueError("; ".join(f"{line}, got {getattr(self, line.split()[0])}" for line in wrong))
 
 
 def flow_matching_loss(
@@ -144,7 +87,7 @@ def draw(recipe: Recipe, k: int, examples: Sequence[Example]) -> Draw:
     # One condition for all of a batch: tokens of one and of two images do not stack.
     shared = np.random.default_rng([recipe.seed, 2, k // recipe.train_batch_size])
     variants = len(examples[index].conditions) - 1
-    regraded = variants > 0 and shared.random() >= recipe.as_filmed
+    regraded = variants > 0 and shared.random() >= recipe.unaltered_share
     condition = 1 + int(shared.integers(variants)) if regraded else 0
     own = np.random.default_rng([recipe.seed, 3, k])
     drop = bool(own.random() < recipe.caption_dropout)

@@ -1,4 +1,4 @@
-"""Colour grades that make a film's frame look ungraded: what lets an image-to-video LoRA learn a look.
+"""Notebook 02: colour grades that make a film's frame look ungraded.
 
 An I2V model copies the look of its first frame. If the first frame of every training clip already
 carries the film's look, the LoRA has nothing to explain. So the conditioning frame is given a random

@@ -1,4 +1,4 @@
-"""What is kept of a training's gauges: curves, plateaus that stop it, TensorBoard's files."""
+"""Notebook 02: what a training measured: its curves, when they stop it, TensorBoard's files."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,8 +13,8 @@ Weights = dict[str, torch.Tensor]
 
 
 @dataclass
-class Plateau:
-    """A gauge's lowest value, the weights that reached it, and how many measurements ago that was."""
+class EarlyStopping:
+    """A curve's lowest value, the weights that reached it, and how many measurements ago that was."""
 
     name: str
     best: float = math.inf
@@ -29,10 +29,10 @@ class Plateau:
         else:
             self.since += 1
 
-    def reason(self, patience: int) -> str:
-        """Why to stop, or "" while there is hope; patience 0 never stops."""
+    def reason(self, patience: int) -> str | None:
+        """Why to stop, or None while there is hope; patience 0 never stops."""
         if not patience or self.since < patience:
-            return ""
+            return None
         return (
             f"{self.name} has not fallen below {self.best:.4f} (step {self.step}) "
             f"in {self.since} measurements; that step's weights are kept"
@@ -41,18 +41,18 @@ class Plateau:
 
 @dataclass
 class History:
-    """Curves of one training, why it ended, and where it was continued."""
+    """Curves of one training, why it stopped early, and where it was continued."""
 
     train: list[dict[str, float]] = field(default_factory=list)
     validation: list[dict[str, float]] = field(default_factory=list)
     samples: list[dict[str, float]] = field(default_factory=list)
     step: int = 0
     seconds: float = 0.0
-    stopped: str = ""
+    stopped: str | None = None
     resumed_at: list[int] = field(default_factory=list)
 
 
-class Board:
+class TrainingBoard:
     """TensorBoard's event files in one folder.
 
     A resumed training writes its whole history again: what an earlier process wrote after its last

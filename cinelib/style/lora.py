@@ -1,4 +1,4 @@
-"""Low-rank adapters on the Wan transformer: where they go, how many weights they have, saved and loaded.
+"""Notebook 02: low-rank adapters on the Wan transformer: added, measured, saved and loaded.
 
 LoRA (Hu et al. 2021) adds s * B A x to a frozen linear layer W x, with A (r, in), B (out, r) and
 s = alpha / r, or alpha / sqrt(r) for rsLoRA (Kalajdzievski 2023). B starts at zero: a fresh adapter adds 0.
@@ -72,7 +72,7 @@ def parameters(transformer: WanTransformer3DModel, name: str = "style") -> dict[
 
 @torch.no_grad()
 def norm(transformer: WanTransformer3DModel, name: str = "style") -> float:
-    """Frobenius norm of all updates s * B A together, a gauge of how far the adapter has moved.
+    """Frobenius norm of all updates s * B A together: how far the adapter has moved.
 
     |BA|^2 = tr(B^T B A A^T), which never forms the full matrix.
     """
@@ -119,7 +119,7 @@ def load(
     they are; `any_base` loads it onto others of the same shape, such as Wan2.1's other resolution.
 
     Args:
-        memory: file that remembers hashes (see `cache.weights_hash`); without it a local base is read once
+        memory: file that remembers hashes (`provenance.weights_hash`); without it a local base is read once
             more, which takes a minute for 32 GB.
 
     Raises:

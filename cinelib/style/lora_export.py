@@ -1,4 +1,4 @@
-"""The adapter for other tools: the original Wan key layout (ComfyUI and others), and a card for the Hub."""
+"""Notebook 02: the adapter for other tools, ComfyUI among them, and a card for the Hub."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from huggingface_hub import ModelCardData
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from cinelib.files import write_tensors
+from cinelib.files import write_tensors, write_text
 from cinelib.style import lora
 
 ORIGINAL = "wan_original_lora.safetensors"
@@ -85,9 +85,7 @@ pipe.set_adapters(["style"], [1.0])
 Base model: `{card.base_model or "unnamed"}`, weights (SHA-256) `{card.base_hash}`. Dataset (SHA-256):
 `{card.dataset_hash}`.
 """
-    path = folder / "README.md"
-    path.write_text(text, "utf-8")
-    return path
+    return write_text(folder / "README.md", text)
 
 
 def _front_matter(card: lora.AdapterCard) -> str:

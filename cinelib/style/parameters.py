@@ -2,9 +2,11 @@
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from cinelib.parameters import FolderPath, ModelPath, Profile, VideoShape
+from cinelib.parameters import FolderPath, ModelPath, Profile, StageParameters, VideoShape
+
+Strategy = Literal["single", "ddp", "fsdp2", "deepspeed_zero2"]
 
 _A100 = {
     "learning_rate": 3e-5,
@@ -43,7 +45,56 @@ _SMOKE = {
 }
 
 
-class StyleStage(VideoShape):
+class Training(BaseModel):
+    """How a LoRA is trained: the part of notebook 02's parameters that the training loop reads.
+
+    An optimiser step sees train_batch_size x gradient_accumulation_steps x processes clips.
+    """
+
+    model_config = StageParameters.model_config
+
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice in this stage")
+    learning_rate: float = Field(5e-3, gt=0, le=1, description="peak learning rate of AdamW")
+    warmup_ratio: float = Field(0.05, ge=0, lt=1, description="share of the steps that warm up")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="weight decay of AdamW")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    max_train_steps: int = Field(200, ge=1, description="optimiser steps")
+    train_batch_size: int = Field(1, ge=1, le=256, description="clips of one forward pass")
+    gradient_accumulation_steps: int = Field(2, ge=1, le=1024, description="batches per optimiser step")
+    timestep_sampling: Literal["uniform", "logit_normal"] = Field(
+        "uniform", description="how noise levels are drawn"
+    )
+    timestep_shift: float = Field(1.0, gt=0, le=20, description="moves the drawn noise levels towards noise")
+    caption_dropout: float = Field(0.1, ge=0, lt=1, description="share of samples trained without a caption")
+    unaltered_share: float = Field(
+        0.25, ge=0, le=1, description="share of samples that see first and last frame as filmed"
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="autocast precision")
+    gradient_checkpointing: bool = Field(False, description="recompute activations to save memory")
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="of the moving average that is shipped, 0 for none")
+    validation_every: int = Field(50, ge=1, description="steps between two held-out losses")
+    patience: int = Field(
+        0, ge=0, description="measurements without a new best before training stops, 0 for never"
+    )
+    early_stopping: Literal["loss", "perceptual", "either"] = Field(
+        "loss", description="what patience applies to, held-out loss or distance of sample clips"
+    )
+    checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints")
+    checkpoints_kept: int = Field(2, ge=1, le=1000, description="newest checkpoints that are kept")
+
+
+class Recipe(Training):
+    """How one transformer's adapter is trained.
+
+    Noise levels outside `sigma_range` are never drawn: a model of two experts has an adapter for each,
+    trained on its own range.
+    """
+
+    sigma_range: tuple[float, float] = (0.0, 1.0)
+    log_every: int = Field(20, ge=1, description="steps between two lines of the log")
+
+
+class StyleStage(Training, VideoShape):
     """Notebook 02: a LoRA in the cross-attention learns the film's look."""
 
     stage: ClassVar[str] = "02_style_stage"
@@ -61,46 +112,17 @@ class StyleStage(VideoShape):
     targets: str = Field(
         "attn2", min_length=1, description="attn2, attn1, attn1+attn2, any of them with +ffn, or a pattern"
     )
-    learning_rate: float = Field(5e-3, gt=0, le=1, description="peak learning rate of AdamW")
-    warmup_ratio: float = Field(0.05, ge=0, lt=1, description="share of the steps that warm up")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="weight decay of AdamW")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
-    max_train_steps: int = Field(200, ge=1, description="optimiser steps")
     control_steps: int = Field(200, ge=1, description="optimiser steps of the negative control")
-    train_batch_size: int = Field(1, ge=1, le=256, description="clips of one forward pass")
-    gradient_accumulation_steps: int = Field(2, ge=1, le=1024, description="batches per optimiser step")
-    timestep_sampling: Literal["uniform", "logit_normal"] = Field(
-        "uniform", description="how noise levels are drawn"
-    )
-    timestep_shift: float = Field(1.0, gt=0, le=20, description="moves the drawn noise levels towards noise")
-    caption_dropout: float = Field(0.1, ge=0, lt=1, description="share of samples trained without a caption")
     conditioning_variants: int = Field(2, ge=1, le=16, description="re-graded first frames of each clip")
-    as_filmed: float = Field(
-        0.25, ge=0, le=1, description="share of samples that see first and last frame as filmed"
-    )
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="autocast precision")
     base_precision: Literal["", "fp8", "nf4"] = Field(
         "", description="what the frozen base is stored in, empty for its own precision"
     )
-    gradient_checkpointing: bool = Field(False, description="recompute activations to save memory")
-    ema_decay: float = Field(0.0, ge=0, lt=1, description="of the moving average that is shipped, 0 for none")
     processes: int = Field(1, ge=1, le=64, description="processes that train together")
-    launch: Literal["single", "ddp", "fsdp2", "deepspeed_zero2"] = Field(
-        "single", description="how processes share the work"
-    )
+    strategy: Strategy = Field("single", description="how processes share the work")
     validation_clips: int = Field(4, ge=1, le=1000, description="clips held out of training")
-    validation_every: int = Field(50, ge=1, description="steps between two held-out losses")
-    patience: int = Field(
-        0, ge=0, description="measurements of a gauge without a new best before stopping, 0 for never"
-    )
-    early_stopping: Literal["loss", "perceptual", "either"] = Field(
-        "loss", description="gauge that patience applies to, held-out loss or distance of sample clips"
-    )
     sample_every: int = Field(50, ge=0, description="steps between two sets of sample clips, 0 for none")
     sample_clips: int = Field(1, ge=1, le=100, description="held-out clips that sample clips start from")
     alexnet: str = Field("", description="path of AlexNet weights for LPIPS, empty for the stand-in")
-    checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints")
-    checkpoints_kept: int = Field(2, ge=1, le=1000, description="newest checkpoints that are kept")
     sample_scenes: int = Field(8, ge=1, le=1000, description="storyboard scenes to try the look on")
     num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
@@ -110,18 +132,22 @@ class StyleStage(VideoShape):
     )
 
     @model_validator(mode="after")
-    def _gauges(self) -> Self:
+    def _measured(self) -> Self:
         if self.patience and self.early_stopping != "loss" and not self.sample_every:
             raise ValueError(f"early_stopping {self.early_stopping!r} needs sample clips: set sample_every")
         return self
 
     @model_validator(mode="after")
-    def _launch(self) -> Self:
-        if (self.launch == "single") != (self.processes == 1):
+    def _shared(self) -> Self:
+        if (self.strategy == "single") != (self.processes == 1):
             raise ValueError(
-                f"launch {self.launch!r} with processes {self.processes}: single is one process, "
+                f"strategy {self.strategy!r} with processes {self.processes}: single is one process, "
                 "ddp, fsdp2 and deepspeed_zero2 are for two or more"
             )
-        if self.base_precision and self.launch == "fsdp2":
-            raise ValueError(f"base_precision {self.base_precision!r} cannot be sharded: use launch 'ddp'")
+        if self.base_precision and self.strategy == "fsdp2":
+            raise ValueError(f"base_precision {self.base_precision!r} cannot be sharded: use strategy 'ddp'")
         return self
+
+    def recipe(self, sigma_range: tuple[float, float] = (0.0, 1.0)) -> Recipe:
+        """The training of the adapter of the transformer that works at these noise levels."""
+        return Recipe(**self.model_dump(include=set(Training.model_fields)), sigma_range=sigma_range)

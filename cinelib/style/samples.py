@@ -1,4 +1,4 @@
-"""Sample clips during training: always from the same noise, and their distance to the film's own clips.
+"""Notebook 02: sample clips during training, from the same noise, and their distance to the film's.
 
 An LPIPS plateau is the source's stopping rule. Distances to aligned frames punish motion that is a little
 late as if it were wrong, and a clip that stands still can look better than one that moves. So the samples'
@@ -53,24 +53,27 @@ class SampleClips:
     """Settings of the sample clips of a training.
 
     Attributes:
-        folder: where the clips are written, as `step-00000000-0.mp4`.
         clips: how many held-out clips are sampled, each from its last re-graded first frame.
         every: optimiser steps between two sets of samples.
         alexnet: path of AlexNet's weights for LPIPS, "" for its stand-in under its own name.
     """
 
-    folder: Path
     fps: int
     clips: int = 1
     every: int = 50
     num_inference_steps: int = 12
     alexnet: str = ""
 
-    def start(self, pipe: pipeline.FirstLastPipeline, validation: Sequence[Example]) -> "Samples":
-        """Ready to draw, with the VAE and the sampler of `pipe`; its transformer is not touched."""
+    def start(
+        self, pipe: pipeline.FirstLastPipeline, validation: Sequence[Example], folder: Path
+    ) -> "Samples":
+        """Ready to draw, with the VAE and the sampler of `pipe`; its transformer is not touched.
+
+        The clips are written into `folder`, as `step-00000000-0.mp4`.
+        """
         device = str(pipe.vae.device)
         distance = LPIPS(self.alexnet, device) if self.alexnet else FeatureDistance(device)
-        return Samples(self, pipe.vae, pipe.scheduler, validation[: self.clips], distance)
+        return Samples(self, folder, pipe.vae, pipe.scheduler, validation[: self.clips], distance)
 
 
 @dataclass
@@ -78,6 +81,7 @@ class Samples:
     """Draws the sample clips of a training and measures them."""
 
     settings: SampleClips
+    folder: Path
     vae: AutoencoderKLWan
     scheduler: SchedulerMixin
     examples: Sequence[Example]
@@ -103,7 +107,7 @@ class Samples:
         rows, last = [], []
         for number, (latents, reference) in enumerate(zip(drawn, self.film, strict=True)):
             clip = pipeline.to_frames(pipeline.decode_video(self.vae, latents))
-            path = self.settings.folder / f"step-{step:08d}-{number}.mp4"
+            path = self.folder / f"step-{step:08d}-{number}.mp4"
             write_video(path, clip, self.settings.fps)
             own = movement(clip, self.distance) / max(movement(reference, self.distance), 1e-9)
             rows.append((float(self.distance(clip, reference).mean()), own))

@@ -1,4 +1,4 @@
-"""LoRA training: the loop around the loss that notebook 02 shows.
+"""Notebook 02: LoRA training, the loop around the loss that notebook 02 shows.
 
 Every random choice of sample k comes from (seed, k) alone (see `flow_matching.draw`). So a resumed run
 repeats an uninterrupted one bit by bit, and n processes with one clip each see what one process with n
@@ -17,15 +17,17 @@ import torch
 from accelerate.utils import gather_object
 from diffusers import WanTransformer3DModel
 
+from cinelib import provenance
 from cinelib.files import digest
 from cinelib.style import checks, distributed
 from cinelib.style.checkpoints import Checkpoints
 from cinelib.style.encoded_clips import Example
-from cinelib.style.flow_matching import Loss, Recipe, flow_matching_loss, read_samples
-from cinelib.style.history import History, Plateau
+from cinelib.style.flow_matching import Loss, flow_matching_loss, read_samples
+from cinelib.style.history import EarlyStopping, History
+from cinelib.style.parameters import Recipe
 from cinelib.style.samples import Samples
 from cinelib.style.training_state import TrainingState
-from cinelib.style.validation import Monitor
+from cinelib.style.validation import Validation
 
 COSMETIC = {"log_every", "checkpoint_every", "checkpoints_kept"}  # may differ between run and continuation
 
@@ -57,7 +59,7 @@ def train(
     Args:
         validation: examples kept out of training; the held-out loss is measured on them.
         null_prompt: cache entry of the empty prompt, for caption dropout.
-        folder: checkpoints; those of other settings or data are refused, never continued.
+        folder: checkpoints; those of other settings, data or loss are refused, never continued.
         progress: called with (step, max_train_steps) after each step.
         samples: how sample clips are drawn during training, None for none.
         board: folder for TensorBoard's files, None for none.
@@ -68,7 +70,8 @@ def train(
         CheckpointError: one could not be written, and the one before it is whole; or another training is
             in `folder`.
         ValueError: no examples, batches of clips of different lengths, checkpoints of another training in
-            `folder`, or a recipe that stops on a gauge that is not measured.
+            `folder`, a recipe that stops on what is not measured, or a loss that uses what cannot be
+            written down (`function_source.standalone`).
     """
     if not examples:
         raise ValueError("no examples to train on")
@@ -76,18 +79,18 @@ def train(
     batch, accumulated = recipe.train_batch_size, recipe.gradient_accumulation_steps
     if reason := checks.unequal_lengths(lengths, batch, accumulated):
         raise ValueError(reason)
-    monitor = Monitor(recipe, validation, samples, loss, adapter, examples)
+    measuring = Validation(recipe, validation, samples, loss, adapter, examples)
     loop = _Loop(transformer, recipe, adapter, log, device or transformer.device)
-    loop.data(examples, null_prompt, loss, monitor)
+    loop.data(examples, null_prompt, loss, measuring)
     with loop.alone(Checkpoints(Path(folder), loop.fingerprint(), loop.log, recipe.checkpoints_kept)):
         loop.resume()
         if board and loop.accelerator.is_main_process:
-            monitor.open_board(board, loop.history)
+            measuring.open_board(board, loop.history)
         try:
             loop.run(progress or (lambda step, total: None))
-            loop.state.ship(monitor.best() if loop.history.stopped else None)
+            loop.state.ship(measuring.best() if loop.history.stopped else None)
         finally:
-            monitor.close()
+            measuring.close()
     return loop.history
 
 
@@ -109,19 +112,16 @@ class _Loop:
             transformer.disable_gradient_checkpointing()
         self.state = TrainingState(transformer, adapter, recipe, self.accelerator)
 
-    def data(self, examples: Sequence[Example], null_prompt: Path, loss: Loss, monitor: Monitor) -> None:
-        self.examples, self.null_prompt, self.loss, self.monitor = examples, null_prompt, loss, monitor
+    def data(self, examples: Sequence[Example], null_prompt: Path, loss: Loss, measuring: Validation) -> None:
+        self.examples, self.null_prompt, self.loss, self.validation = examples, null_prompt, loss, measuring
 
     def fingerprint(self) -> dict[str, Any]:
         """All that must be equal for a checkpoint to be continued, by name."""
-        names = [
-            [e.latents.name, e.prompt.name, *(c.name for c in e.conditions)]
-            for e in (*self.examples, *self.monitor.validation)
-        ]
-        recipe = {name: value for name, value in asdict(self.recipe).items() if name not in COSMETIC}
+        names = [example.entries for example in (*self.examples, *self.validation.examples)]
         return {
-            **{name: list(value) if isinstance(value, tuple) else value for name, value in recipe.items()},
-            **self.monitor.settings(),
+            **self.recipe.model_dump(mode="json", exclude=COSMETIC),
+            **self.validation.settings(),
+            "loss": provenance.code_of_function(self.loss),
             "examples": digest(names),
             "adapter": self.state.origin,
             "processes": self.accelerator.num_processes,
@@ -142,7 +142,7 @@ class _Loop:
             return
         self.history = History(**found["history"])
         self.state.load(found["state"], self.checkpoints.folder, self.history.step)
-        self.monitor.plateaus = {key: Plateau(**value) for key, value in found["plateaus"].items()}
+        self.validation.stopping = {key: EarlyStopping(**value) for key, value in found["stopping"].items()}
         self.history.resumed_at.append(self.history.step)
         self.log(f"resumed at step {self.history.step} of {self.recipe.max_train_steps}")
 
@@ -150,15 +150,15 @@ class _Loop:
         step = self.history.step
         state = self.state.save(self.checkpoints, step)  # by all processes: shares are gathered
         if self.accelerator.is_main_process:
-            plateaus = {key: vars(value) for key, value in self.monitor.plateaus.items()}
-            found = {"state": state, "plateaus": plateaus, "history": asdict(self.history)}
+            stopping = {key: vars(value) for key, value in self.validation.stopping.items()}
+            found = {"state": state, "stopping": stopping, "history": asdict(self.history)}
             self.checkpoints.save(step, found)
 
     def run(self, progress: Callable[[int, int], None]) -> None:
-        recipe, history, monitor = self.recipe, self.history, self.monitor
+        recipe, history, validation = self.recipe, self.history, self.validation
         started = time.monotonic() - history.seconds
         if not history.step and not history.validation:
-            monitor.measure(self.state, history)
+            validation.measure(self.state, history)
         while history.step < recipe.max_train_steps and not history.stopped:
             before = time.monotonic()
             loss, gradient = self.step()
@@ -166,11 +166,11 @@ class _Loop:
             history.seconds = time.monotonic() - started
             row = {"step": history.step, "loss": loss, "learning_rate": self.state.schedule.get_last_lr()[0]}
             seconds = time.monotonic() - before
-            monitor.train_row({**row, "gradient": gradient, "seconds": seconds}, history)
-            monitor.measure(self.state, history)
+            validation.train_row({**row, "gradient": gradient, "seconds": seconds}, history)
+            validation.measure(self.state, history)
             last = history.stopped or history.step == recipe.max_train_steps
             if last or history.step % recipe.log_every == 0:
-                self.log(monitor.line(history, self.accelerator.device, recipe.log_every))
+                self.log(validation.line(history, self.accelerator.device, recipe.log_every))
             if last or history.step % recipe.checkpoint_every == 0:
                 self.save()
             progress(history.step, recipe.max_train_steps)

@@ -1,4 +1,4 @@
-"""All that an optimiser step changes: adapter, moving average, optimiser, schedule; saved and restored."""
+"""Notebook 02: all that an optimiser step changes, saved and restored."""
 
 import math
 import shutil
@@ -17,7 +17,9 @@ from torch.nn.parallel import DistributedDataParallel
 from cinelib.files import digest
 from cinelib.style import distributed, lora
 from cinelib.style.checkpoints import CheckpointError, Checkpoints, shares_folder
-from cinelib.style.flow_matching import Recipe
+from cinelib.style.parameters import Recipe
+
+BETAS = (0.9, 0.999)  # the source's
 
 
 class TrainingState:
@@ -37,7 +39,7 @@ class TrainingState:
         optimizer = torch.optim.AdamW(  # fused: one by one, hundreds of small tensors take thrice as long
             weights.values(),
             recipe.learning_rate,
-            recipe.betas,
+            BETAS,
             weight_decay=recipe.weight_decay,
             fused=True,
         )

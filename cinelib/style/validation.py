@@ -1,4 +1,4 @@
-"""What a training measures on its way, under the weights that would be shipped, and when that stops it."""
+"""Notebook 02: what a training measures on its way, of the weights that would be shipped."""
 
 import resource
 import sys
@@ -11,51 +11,52 @@ from accelerate.utils import broadcast_object_list
 
 from cinelib.style import distributed, lora
 from cinelib.style.encoded_clips import Example
-from cinelib.style.flow_matching import Loss, Recipe, validate, validation_sigmas
-from cinelib.style.history import Board, History, Plateau
+from cinelib.style.flow_matching import Loss, validate, validation_sigmas
+from cinelib.style.history import EarlyStopping, History, TrainingBoard
+from cinelib.style.parameters import Recipe
 from cinelib.style.samples import Samples
 from cinelib.style.training_state import TrainingState
 
 
-class Monitor:
-    """Held-out loss, sample clips and adapter norm of one training, and the plateaus that end it.
+class Validation:
+    """Held-out loss, sample clips and adapter norm of one training, and when they end it.
 
-    `trained_on` are the training's own examples: the loss is measured on as many of them as are held out.
+    `examples` are held out. `trained_on` are the training's own: the loss is measured on as many of them.
 
     Raises:
-        ValueError: the recipe stops on a gauge that is not measured, or clips are to be sampled with a
+        ValueError: the recipe stops on what is not measured, or clips are to be sampled with a
             transformer that is trained for some noise levels only.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        validation: Sequence[Example],
+        examples: Sequence[Example],
         samples: Samples | None,
         loss: Loss,
         adapter: str,
         trained_on: Sequence[Example],
     ) -> None:
-        self.recipe, self.validation, self.samples = recipe, validation, samples
-        self.trained_on = trained_on[: len(validation)]
+        self.recipe, self.examples, self.samples = recipe, examples, samples
+        self.trained_on = trained_on[: len(examples)]
         self.loss, self.adapter = loss, adapter
-        self.plateaus: dict[str, Plateau] = {}
-        self.board: Board | None = None
+        self.stopping: dict[str, EarlyStopping] = {}
+        self.board: TrainingBoard | None = None
         if samples and recipe.sigma_range != (0.0, 1.0):
             raise ValueError(f"no clip can be sampled from noise levels {recipe.sigma_range} alone")
         stops = recipe.early_stopping
         if recipe.patience and stops in ("loss", "either"):
-            if not validation:
+            if not examples:
                 raise ValueError(f"early_stopping {stops!r} needs held-out examples, there are none")
-            self.plateaus["validation"] = Plateau("held-out loss")
+            self.stopping["validation"] = EarlyStopping("held-out loss")
         if recipe.patience and stops in ("perceptual", "either"):
             if samples is None:
                 raise ValueError(f"early_stopping {stops!r} needs sample clips, there are none")
-            self.plateaus["samples"] = Plateau(samples.distance.name)
+            self.stopping["samples"] = EarlyStopping(samples.distance.name)
 
     def settings(self) -> dict[str, Any]:
         """What a continued training must have in common, beside its recipe and examples."""
-        if "samples" not in self.plateaus:
+        if "samples" not in self.stopping:
             return {}
         chosen = self.samples.settings
         return {
@@ -64,7 +65,7 @@ class Monitor:
 
     def open_board(self, folder: Path, history: History) -> None:
         """Start TensorBoard's files with all that is known already."""
-        self.board = Board(folder)
+        self.board = TrainingBoard(folder)
         for curve in ("train", "validation", "samples"):
             self.board.rows(curve, getattr(history, curve))
 
@@ -74,9 +75,9 @@ class Monitor:
             self.board.close()
 
     def measure(self, state: TrainingState, history: History) -> None:
-        """The gauges that are due at this step; sets `history.stopped`."""
+        """Measure what is due at this step; sets `history.stopped`."""
         last = history.step == self.recipe.max_train_steps
-        held_out = self.validation and (last or history.step % self.recipe.validation_every == 0)
+        held_out = self.examples and (last or history.step % self.recipe.validation_every == 0)
         samples = self.samples and (last or history.step % self.samples.settings.every == 0)
         if not (held_out or samples):
             return
@@ -85,13 +86,13 @@ class Monitor:
                 self._note("validation", "loss", self._held_out(state, history.step), state, history)
             if samples:
                 self._note("samples", "distance", self._sample(state, history.step), state, history)
-        reasons = [plateau.reason(self.recipe.patience) for plateau in self.plateaus.values()]
-        history.stopped = "; ".join(filter(None, reasons))
+        reasons = [curve.reason(self.recipe.patience) for curve in self.stopping.values()]
+        history.stopped = "; ".join(filter(None, reasons)) or None
 
     def best(self) -> dict[str, torch.Tensor] | None:
-        """The weights of the plateau that stopped the training, None if none did."""
-        stopped = (p for p in self.plateaus.values() if p.reason(self.recipe.patience))
-        return next((p.weights for p in stopped), None)
+        """The best weights by the curve that stopped the training, None if none did."""
+        stopped = (c for c in self.stopping.values() if c.reason(self.recipe.patience))
+        return next((c.weights for c in stopped), None)
 
     def train_row(self, row: dict[str, float], history: History) -> None:
         """One optimiser step's numbers."""
@@ -101,7 +102,7 @@ class Monitor:
 
     def _held_out(self, state: TrainingState, step: int) -> dict[str, float]:
         how = self.loss, validation_sigmas(self.recipe.sigma_range), self.recipe.precision
-        row = validate(state.model, self.validation, *how)
+        row = validate(state.model, self.examples, *how)
         # at the same levels with the same noise: the gap to it is what is learned by heart
         own = validate(state.model, self.trained_on, *how)["loss"]
         return {"step": step, **row, "train_loss": own, "adapter_norm": lora.norm(state.model, self.adapter)}
@@ -122,11 +123,11 @@ class Monitor:
         getattr(history, curve).append(row)
         if self.board:
             self.board.rows(curve, [row])
-        if curve in self.plateaus:
-            self.plateaus[curve].note(row[key], history.step, lambda: distributed.copy(state.weights))
+        if curve in self.stopping:
+            self.stopping[curve].note(row[key], history.step, lambda: distributed.copy(state.weights))
 
     def line(self, history: History, device: torch.device, recent: int) -> str:
-        """Where the training stands: the mean over the last `recent` steps, and the newest gauges."""
+        """Where the training stands: the mean over the last `recent` steps, and what was measured last."""
         rows = history.train[-recent:]
         mean = {name: sum(r[name] for r in rows) / len(rows) for name in ("loss", "seconds")}
         line = f"step {history.step}/{self.recipe.max_train_steps} loss {mean['loss']:.4f}"

@@ -513,7 +513,7 @@ stage.save_metrics(
 # Five keyframes make four independent segments: four times as fast. Three make two segments: twice, and two GPUs are idle. Splitting *one* segment over GPUs is a different method, context parallelism: notebook 04.
 
 # %% [markdown] tags=["quiz"]
-# **5.** Why is the style LoRA told to leave styled frames alone (`as_filmed` in notebook 02)?
+# **5.** Why is the style LoRA told to leave styled frames alone (`unaltered_share` in notebook 02)?
 #
 # ---
 #

@@ -120,7 +120,7 @@ def predict(
         "num_frames": frames,
         "gradient_checkpointing": checkpointing,
         "gradient_accumulation_steps": 1,
-        "as_filmed": 0.0,
+        "unaltered_share": 0.0,
     }
     outlook = Outlook(resolve(StyleStage, "a100", changes), clips=1)
     step = outlook.phases.a_step

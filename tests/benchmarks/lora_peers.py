@@ -30,6 +30,7 @@ from yardstick import Yardstick
 
 from cinelib.preparation.dataset import VideoFolder
 from cinelib.style import cache, encoded_clips, flow_matching, lora, training
+from cinelib.style.parameters import Recipe
 from cinelib.wan import pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +76,7 @@ def ours(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
     encoded = time.perf_counter()
     transformer = pipeline.load_pipeline(task.model, dtype=torch.float32, without=ENCODERS).transformer
     lora.add(transformer, task.card)
-    recipe = flow_matching.Recipe(
+    recipe = Recipe(
         learning_rate=task.learning_rate,
         max_train_steps=task.steps,
         gradient_accumulation_steps=1,

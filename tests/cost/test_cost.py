@@ -206,7 +206,7 @@ def resolve_style(**changes):
 
 
 def test_copies_in_each_process_can_become_shares():
-    copies = outlook.Outlook(resolve_style(processes=4, launch="ddp"), 40)
+    copies = outlook.Outlook(resolve_style(processes=4, strategy="ddp"), 40)
     _, changes = copies.nearest(hardware.GPUS["A100-80GB"])
     assert changes == {"base_precision": "fp8"}  # nearer than another engine
     rounded = copies.with_changes(base_precision="fp8", num_frames=89)
@@ -215,7 +215,7 @@ def test_copies_in_each_process_can_become_shares():
 
 def test_sharding_divides_the_weights_and_leaves_the_activations():
     one = outlook.Outlook(resolve_style(), 40)
-    two = one.with_changes(processes=2, launch="fsdp2")
+    two = one.with_changes(processes=2, strategy="fsdp2")
     assert two.phases.a_step.activations == one.phases.a_step.activations
     assert one.phases.a_step.base / 2 < two.phases.a_step.base < 0.6 * one.phases.a_step.base
     gpu = hardware.GPUS["A100-80GB"]
@@ -327,7 +327,7 @@ def test_a_whole_step_of_the_published_models_takes_what_is_forecast(model, size
 def test_the_fullest_moment_decides_what_fits():
     """On 8 small cards a step fits; but then one process samples with the whole base, 30.5 GiB."""
     small = {"height": 480, "width": 832, "num_frames": 17}
-    shared = outlook.Outlook(resolve_style(processes=8, launch="fsdp2", **small), 40)
+    shared = outlook.Outlook(resolve_style(processes=8, strategy="fsdp2", **small), 40)
     gpu = hardware.GPUS["RTX-4090"]
     assert gpu.holds(shared.phases.a_step) == "yes" and shared.fits(gpu) == "no"
     assert shared.moments["sampling: denoising"].base == pytest.approx(2 * 16_394_878_784, rel=0.001)
@@ -386,13 +386,13 @@ def test_what_may_not_fit_is_warned_of_and_not_refused():
 
 def test_processes_share_a_base_in_its_own_precision_unless_another_was_asked_for():
     short = plan("--json", "--processes", "8")
-    long = plan("--json", "-p", "02.processes=8", "-p", "02.launch=fsdp2", "-p", "02.base_precision=")
+    long = plan("--json", "-p", "02.processes=8", "-p", "02.strategy=fsdp2", "-p", "02.base_precision=")
     assert json.loads(short.stdout) == json.loads(long.stdout)
-    assert "stands for -p 02.processes=8 -p 02.launch=fsdp2 -p 02.base_precision=\n" in short.stderr
+    assert "stands for -p 02.processes=8 -p 02.strategy=fsdp2 -p 02.base_precision=\n" in short.stderr
     refused = plan("--processes", "8", "-p", "02.base_precision=fp8")
     assert refused.exit_code == 2 and refused.stderr.count("\n") == 1 and len(refused.stderr) < 150
     assert "'fp8' cannot be sharded" in refused.stderr and "'ddp'" in refused.stderr
-    copies = plan("--processes", "8", "-p", "02.base_precision=fp8", "-p", "02.launch=ddp")
+    copies = plan("--processes", "8", "-p", "02.base_precision=fp8", "-p", "02.strategy=ddp")
     assert copies.exit_code == 0 and "a copy on each of 8, base in fp8" in copies.stdout
     twice = plan("--processes", "8", "-p", "02.processes=2")
     assert twice.exit_code == 2 and "give one" in twice.stderr
@@ -434,7 +434,7 @@ def test_checkpoints_have_the_size_that_was_forecast(tmp_path, decay):
     transformer = tiny_training.fresh_transformer(lora.AdapterCard(64, 64.0, "attn2"))
     encoded = tiny_training.encode(tmp_path / "set", tmp_path / "cache")
     for name, patience in (("film", 5), ("control", 0)):
-        recipe = dataclasses.replace(
+        recipe = tiny_training.changed(
             tiny_training.RECIPE, max_train_steps=4, ema_decay=decay, patience=patience
         )
         tiny_training.fit(transformer, encoded, tmp_path / name, recipe)

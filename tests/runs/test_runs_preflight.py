@@ -258,8 +258,8 @@ A14B = "Wan-AI/Wan2.2-I2V-A14B-Diffusers"
         ("nano", {"targets": "attn9"}, "targets 'attn9' match no linear layer; known names: attn2"),
         ("nano", {"targets": "attn(", "rank": 4}, "targets 'attn\\('"),
         ("nano", {"base_precision": "nf4"}, "needs bitsandbytes: pip install"),
-        ("nano", {"processes": 2, "launch": "fsdp2"}, "fsdp2 does not run on a CPU.*use ddp"),
-        ("nano", {"processes": 63, "launch": "ddp"}, "processes is 63, this machine has 2 CPU cores"),
+        ("nano", {"processes": 2, "strategy": "fsdp2"}, "fsdp2 does not run on a CPU.*use ddp"),
+        ("nano", {"processes": 63, "strategy": "ddp"}, "processes is 63, this machine has 2 CPU cores"),
         ("nano", {"validation_clips": 40}, "01_data_preparation.max_clips is 40; set .* to 39 or less"),
     ],
 )
@@ -326,5 +326,5 @@ def test_clips_that_are_there_already_are_looked_at(prepared, values, message):
 def test_an_error_about_several_parameters_does_not_recite_them_all():
     with pytest.raises(ParameterError) as error:
         StyleStage.check({"processes": 2})
-    assert str(error.value).startswith("stage 02_style_stage: launch 'single' with processes 2")
+    assert str(error.value).startswith("stage 02_style_stage: strategy 'single' with processes 2")
     assert "{" not in str(error.value) and len(str(error.value)) < 200

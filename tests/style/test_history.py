@@ -1,6 +1,5 @@
-"""Gauges: the moving average, plateaus, sample clips at fixed noise, TensorBoard's files."""
+"""What a training measures: average, early stopping, sample clips at fixed noise, TensorBoard's files."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -9,16 +8,16 @@ import tiny_training
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_training import MODEL, RECIPE, fit, fresh_transformer, quiet, same, weights
+from tiny_training import MODEL, RECIPE, changed, fit, fresh_transformer, quiet, same, weights
 
 from cinelib.style import encoded_clips, flow_matching, lora, samples, training
-from cinelib.style.history import Board, Plateau
+from cinelib.style.history import EarlyStopping, TrainingBoard
 from cinelib.wan import conditioning, pipeline
 
 
 @pytest.fixture(scope="module")
 def encoded(tmp_path_factory):
-    base = tmp_path_factory.mktemp("gauges")
+    base = tmp_path_factory.mktemp("history")
     return tiny_training.encode(base / "set", base / "cache")
 
 
@@ -46,7 +45,8 @@ class Growing:
 
 
 def clips(pipe, encoded, folder, distance=None):
-    found = samples.SampleClips(folder, fps=16, every=2, num_inference_steps=2).start(pipe, encoded[0])
+    settings = samples.SampleClips(fps=16, every=2, num_inference_steps=2)
+    found = settings.start(pipe, encoded[0], folder)
     found.distance = distance or found.distance
     return found
 
@@ -56,7 +56,7 @@ def clips(pipe, encoded, folder, distance=None):
 
 def test_the_average_follows_its_formula_and_is_what_is_measured_and_shipped(transformer, encoded, tmp_path):
     steps = [weights(transformer)]
-    recipe = dataclasses.replace(RECIPE, ema_decay=0.4, validation_every=6)
+    recipe = changed(RECIPE, ema_decay=0.4, validation_every=6)
     history = fit(
         transformer,
         encoded,
@@ -82,24 +82,22 @@ def test_without_an_average_training_is_untouched_by_it(transformer, encoded, tm
     assert same(last[-1], weights(transformer))
 
 
-# --- plateaus --------------------------------------------------------------------------------------
+# --- early stopping --------------------------------------------------------------------------------
 
 
 def test_a_plateau_counts_measurements_since_the_lowest():
-    plateau, kept = Plateau("held-out loss"), []
+    plateau, kept = EarlyStopping("held-out loss"), []
     for step, value in enumerate([3.0, 2.0, 2.0, math.nan, 2.5]):
         plateau.note(value, step, lambda: kept.append("copy") or {"w": torch.ones(1)})
     assert (plateau.best, plateau.step, plateau.since, len(kept)) == (2.0, 1, 3, 2)
-    assert plateau.reason(0) == plateau.reason(4) == ""
+    assert plateau.reason(0) is plateau.reason(4) is None
     assert "has not fallen below 2.0000 (step 1) in 3 measurements" in plateau.reason(3)
 
 
-@pytest.mark.parametrize("gauge", ["perceptual", "either"])
-def test_a_perceptual_plateau_stops_and_keeps_its_best_weights(transformer, encoded, pipe, tmp_path, gauge):
+@pytest.mark.parametrize("curve", ["perceptual", "either"])
+def test_a_perceptual_plateau_stops_and_keeps_its_best_weights(transformer, encoded, pipe, tmp_path, curve):
     start = weights(transformer)
-    recipe = dataclasses.replace(
-        RECIPE, max_train_steps=40, validation_every=40, patience=3, early_stopping=gauge
-    )
+    recipe = changed(RECIPE, max_train_steps=40, validation_every=40, patience=3, early_stopping=curve)
     found = clips(pipe, encoded, tmp_path / "samples", Growing())
     history = fit(transformer, encoded, tmp_path / "checkpoints", recipe, samples=found)
     assert history.step == 6 and history.stopped.startswith("PD[growing] has not fallen below")
@@ -110,17 +108,17 @@ def test_a_perceptual_plateau_stops_and_keeps_its_best_weights(transformer, enco
 
 
 def test_one_expert_of_two_is_not_asked_for_clips(transformer, encoded, pipe, tmp_path):
-    recipe = dataclasses.replace(RECIPE, sigma_range=(0.9, 1.0))
+    recipe = changed(RECIPE, sigma_range=(0.9, 1.0))
     with pytest.raises(ValueError, match=r"no clip can be sampled from noise levels \(0.9, 1.0\) alone"):
         fit(transformer, encoded, tmp_path, recipe, samples=clips(pipe, encoded, tmp_path))
 
 
-def test_a_gauge_that_is_not_measured_cannot_stop(transformer, encoded, tmp_path):
-    recipe = dataclasses.replace(RECIPE, patience=2, early_stopping="perceptual")
+def test_what_is_not_measured_cannot_stop(transformer, encoded, tmp_path):
+    recipe = changed(RECIPE, patience=2, early_stopping="perceptual")
     with pytest.raises(ValueError, match="needs sample clips"):
         fit(transformer, encoded, tmp_path, recipe)
     with pytest.raises(ValueError, match="needs held-out examples"):
-        recipe = dataclasses.replace(RECIPE, patience=2)
+        recipe = changed(RECIPE, patience=2)
         training.train(transformer, encoded[0], [], encoded[1], recipe, tmp_path, log=quiet)
 
 
@@ -176,10 +174,10 @@ def test_tensorboard_shows_the_curves(transformer, encoded, tmp_path):
 
 
 def test_a_resumed_training_leaves_no_step_twice(tmp_path):
-    first = Board(tmp_path)
+    first = TrainingBoard(tmp_path)
     first.rows("train", [{"step": k, "loss": float(k)} for k in range(1, 6)])
     first.close()
-    again = Board(tmp_path)  # the last checkpoint was at step 3
+    again = TrainingBoard(tmp_path)  # the last checkpoint was at step 3
     again.rows("train", [{"step": k, "loss": 10.0 + k} for k in range(1, 4)])
     again.close()
     assert curves(tmp_path)["train/loss"] == [(1, 11.0), (2, 12.0), (3, 13.0)]

@@ -1,13 +1,11 @@
 """A base in few bits: a fresh adapter is exactly nothing, it learns in fp32, and memory falls."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tiny_training
 import torch
 from PIL import Image
-from tiny_training import CARD, MODEL, RECIPE, quiet, same, weights
+from tiny_training import CARD, MODEL, RECIPE, changed, quiet, same, weights
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cinelib.style import encoded_clips, flow_matching, lora, training
@@ -58,7 +56,7 @@ def test_a_base_in_few_bits_trains_an_fp32_adapter(encoded, tmp_path, precision)
     lora.add(transformer, CARD)
     assert torch.equal(loss(transformer, encoded), before)  # a fresh adapter changes nothing
     start, frozen = weights(transformer), bits(transformer)
-    recipe = dataclasses.replace(RECIPE, max_train_steps=30, validation_every=30, caption_dropout=0.0)
+    recipe = changed(RECIPE, max_train_steps=30, validation_every=30, caption_dropout=0.0)
     one = encoded[0][:1]
     history = training.train(transformer, one, one, encoded[1], recipe, tmp_path, log=quiet)
     assert history.validation[-1]["loss"] < history.validation[0]["loss"]

@@ -1,6 +1,5 @@
 """Each layout of Wan, on random weights: from cached latents to a file that diffusers loads, unchanged."""
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -12,18 +11,18 @@ import tiny_wan
 import torch
 from diffusers import WanImageToVideoPipeline
 from PIL import Image
+from tiny_training import changed
 
 import cinelib
 from cinelib.preparation.dataset import VideoFolder
 from cinelib.style import cache, encoded_clips, flow_matching, lora, lora_export, training
+from cinelib.style.parameters import Recipe
 from cinelib.wan import conditioning, layers, pipeline
 from cinelib.wan import layout as wan_layout
 
 CARD = lora.AdapterCard(rank=2, alpha=4.0, targets="attn2", trigger="emberfall film")
 ENCODING = encoded_clips.Encoding(32, 64, 9, 16, variants=1)
-RECIPE = flow_matching.Recipe(
-    max_train_steps=1, precision="fp32", validation_every=1, learning_rate=1e-2, warmup_ratio=0.0
-)
+RECIPE = Recipe(max_train_steps=1, precision="fp32", validation_every=1, learning_rate=1e-2, warmup_ratio=0.0)
 ENCODERS = ("vae", "text_encoder", "image_encoder")
 
 
@@ -77,7 +76,7 @@ def trained(folder, encoded, part, sigma_range, where):
     transformer = getattr(pipe, part)
     count = lora.add(transformer, CARD)
     found, null = encoded
-    recipe = dataclasses.replace(RECIPE, sigma_range=sigma_range)
+    recipe = changed(RECIPE, sigma_range=sigma_range)
     history = training.train(
         transformer, found[1:], found[:1], null, recipe, where / f"training-{part}", log=lambda line: None
     )

@@ -1,4 +1,4 @@
-"""Training in several processes through `accelerate launch`, from cached examples.
+"""Notebook 02: training in several processes through `accelerate launch`, from cached examples.
 
 `train` starts the processes with one of the configurations beside this file, hands on what the first of
 them logs, and gives back the curves and the weights. Each process loads the model and reads the cache.
@@ -15,50 +15,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
 from cinelib.style.checkpoints import CheckpointError
-from cinelib.style.checks import Engine, check_processes
-from cinelib.style.encoded_clips import Example
-from cinelib.style.flow_matching import Recipe
+from cinelib.style.checks import check_processes
 from cinelib.style.history import History
-from cinelib.style.lora import AdapterCard
-from cinelib.style.samples import SampleClips
+from cinelib.style.parameters import Strategy
 from cinelib.style.training import TrainingDiverged
+from cinelib.style.training_job import JSON, TrainingJob
 from cinelib.wan import pipeline
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that a process needs: names of weights and cache entries, no tensors.
-
-    Attributes:
-        dtype: of the base model, e.g. "bfloat16"; "" for what suits the device.
-        folder: of checkpoints; the job continues from the newest good one.
-    """
-
-    model: str
-    card: AdapterCard
-    recipe: Recipe
-    examples: tuple[Example, ...]
-    validation: tuple[Example, ...]
-    null_prompt: Path
-    folder: Path
-    component: str = "transformer"
-    adapter: str = "style"
-    dtype: str = ""
-    base_precision: str = ""
-    samples: SampleClips | None = None
-    board: Path | None = None
-
-
-JOB = TypeAdapter(Job)
-
 
 _RAISED_HERE_TOO = {kind.__name__: kind for kind in (TrainingDiverged, CheckpointError)}
 
@@ -67,45 +35,45 @@ class LaunchError(RuntimeError):
     """A process failed; the message ends with what it printed last."""
 
 
-def config(engine: Engine) -> Path:
-    """The configuration file of an engine, as `accelerate launch --config_file` reads it."""
-    return Path(__file__).with_name(f"{engine}.yaml")
+def config(strategy: Strategy) -> Path:
+    """The configuration file of a strategy, as `accelerate launch --config_file` reads it."""
+    return Path(__file__).with_name(f"{strategy}.yaml")
 
 
-def train(
-    job: Job, processes: int, engine: Engine, log: Callable[[str], None] = print
-) -> tuple[History, dict[str, torch.Tensor]]:
-    """Run the job in `processes` processes: its curves, and the weights to be shipped by parameter name.
+def train(job: TrainingJob, log: Callable[[str], None] = print) -> tuple[History, dict[str, torch.Tensor]]:
+    """Run the job in its processes: its curves, and the weights to be shipped by parameter name.
 
     They end with this process, whatever ends it.
 
     Raises:
-        ValueError, ModuleNotFoundError: as `checks.check_processes`.
+        ValueError, ModuleNotFoundError: as `checks.check_processes`; ValueError also for a loss that cannot
+            be handed to other processes (`function_source.standalone`).
         TrainingDiverged, CheckpointError: as `training.train`.
         LaunchError: anything else that ended a process.
     """
-    check_processes(processes, engine, job.base_precision)
+    check_processes(job.processes, job.strategy, job.base_precision)
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()  # what this process only keeps in store, the others need
     with tempfile.TemporaryDirectory(prefix="cinelib-launch-") as folder:
         path = Path(folder) / "job.json"
-        path.write_bytes(JOB.dump_json(job))
-        with _started(path, processes, engine) as process:
+        path.write_bytes(JSON.dump_json(job))
+        with _started(path, job) as process:
             for line in process.stdout:
                 log(line.rstrip("\n"))
         if process.returncode:
-            raise _failure(Path(folder), processes)
+            raise _failure(Path(folder), job.processes)
         history = History(**json.loads((Path(folder) / "history.json").read_text("utf-8")))
         return history, load_file(Path(folder) / "weights.safetensors")
 
 
 @contextmanager
-def _started(path: Path, processes: int, engine: Engine) -> Iterator[subprocess.Popen]:
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config(engine))]
-    launcher += ["--num_processes", str(processes), "--main_process_port", "0"]
+def _started(path: Path, job: TrainingJob) -> Iterator[subprocess.Popen]:
+    launcher = [sys.executable, "-m", "accelerate.commands.launch"]
+    launcher += ["--config_file", str(config(job.strategy))]
+    launcher += ["--num_processes", str(job.processes), "--main_process_port", "0"]
     environment = {"TOKENIZERS_PARALLELISM": "false", **os.environ}
     if pipeline.default_device().type == "cpu":
-        share = str(max(1, torch.get_num_threads() // processes))
+        share = str(max(1, torch.get_num_threads() // job.processes))
         environment |= {"OMP_NUM_THREADS": share, "DS_ACCELERATOR": "cpu"}
     with (path.parent / "errors.txt").open("w") as errors:
         process = subprocess.Popen(

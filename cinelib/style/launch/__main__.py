@@ -1,4 +1,4 @@
-"""One of the processes that `style.launch.train` starts: `python -m cinelib.style.launch JOB.json`."""
+"""Notebook 02: a process that `style.launch.train` starts: `python -m cinelib.style.launch JOB.json`."""
 
 import json
 import os
@@ -11,8 +11,8 @@ import torch
 import torch.distributed
 from safetensors.torch import save_file
 
-from cinelib.style import distributed, lora, training
-from cinelib.style.launch import JOB, Job
+from cinelib.style import distributed, lora
+from cinelib.style.training_job import JSON, TrainingJob
 from cinelib.wan import pipeline
 
 
@@ -31,7 +31,7 @@ def _end_with_the_launching_process() -> None:
     os._exit(130)
 
 
-def work(job: Job, folder: Path) -> None:
+def work(job: TrainingJob, folder: Path) -> None:
     """Train; the first process writes curves and weights into `folder`."""
     device = _device()
     unused = {"transformer", "transformer_2", "vae", "text_encoder", "image_encoder"} - {job.component}
@@ -48,19 +48,7 @@ def work(job: Job, folder: Path) -> None:
     )
     transformer = getattr(pipe, job.component)
     lora.add(transformer, job.card, job.adapter, seed=job.recipe.seed)
-    history = training.train(
-        transformer,
-        job.examples,
-        job.validation,
-        job.null_prompt,
-        job.recipe,
-        job.folder,
-        adapter=job.adapter,
-        log=lambda line: print(line, flush=True),
-        samples=job.samples.start(pipe, job.validation) if job.samples else None,
-        board=job.board,
-        device=device,
-    )
+    history = job.run(transformer, pipe, lambda line: print(line, flush=True), device=device)
     weights = distributed.copy(lora.parameters(transformer, job.adapter))
     if int(os.environ.get("RANK", 0)) == 0:
         save_file(weights, folder / "weights.safetensors")
@@ -72,7 +60,7 @@ def work(job: Job, folder: Path) -> None:
 def main(path: Path) -> None:
     """Run the job in `path`; why it failed is written beside it, for the one who started it."""
     try:
-        work(JOB.validate_json(path.read_bytes()), path.parent)
+        work(JSON.validate_json(path.read_bytes()), path.parent)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         (path.parent / f"failed-{os.environ.get('RANK', 0)}.txt").write_text(reason, "utf-8")
