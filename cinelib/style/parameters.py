@@ -45,6 +45,22 @@ _SMOKE = {
 }
 
 
+class Adapter(VideoShape):
+    """What is adapted, and with how large a LoRA: the parameters that a reader of notebook 02 sees first."""
+
+    model: ModelPath = "data/nano-wan"
+    storyboard: FolderPath = Field(
+        "data/storyboard", description="folder of neutral stills to try the look on"
+    )
+    trigger: str = Field("emberfall film", description="phrase that opens every caption, empty for none")
+    rank: int = Field(8, ge=1, le=512, description="LoRA rank r")
+    lora_alpha: float = Field(16.0, gt=0, description="LoRA alpha; the update is scaled by alpha/r")
+    use_rslora: bool = Field(False, description="scale the update by alpha/sqrt(r) instead")
+    targets: str = Field(
+        "attn2", min_length=1, description="attn2, attn1, attn1+attn2, any of them with +ffn, or a pattern"
+    )
+
+
 class Training(BaseModel):
     """How a LoRA is trained: the part of notebook 02's parameters that the training loop reads.
 
@@ -94,24 +110,13 @@ class Recipe(Training):
     log_every: int = Field(20, ge=1, description="steps between two lines of the log")
 
 
-class StyleStage(Training, VideoShape):
+class StyleStage(Training, Adapter):
     """Notebook 02: a LoRA in the cross-attention learns the film's look."""
 
     stage: ClassVar[str] = "02_style_stage"
     profiles: ClassVar[Profile] = {"smoke": _SMOKE, "a100": _A100, "paper": _PAPER}
     needs: ClassVar[tuple[str, ...]] = ("01_data_preparation",)
 
-    model: ModelPath = "data/nano-wan"
-    storyboard: FolderPath = Field(
-        "data/storyboard", description="folder of neutral stills to try the look on"
-    )
-    trigger: str = Field("emberfall film", description="phrase that opens every caption, empty for none")
-    rank: int = Field(8, ge=1, le=512, description="LoRA rank r")
-    lora_alpha: float = Field(16.0, gt=0, description="LoRA alpha; the update is scaled by alpha/r")
-    use_rslora: bool = Field(False, description="scale the update by alpha/sqrt(r) instead")
-    targets: str = Field(
-        "attn2", min_length=1, description="attn2, attn1, attn1+attn2, any of them with +ffn, or a pattern"
-    )
     control_steps: int = Field(200, ge=1, description="optimiser steps of the negative control")
     conditioning_variants: int = Field(2, ge=1, le=16, description="re-graded first frames of each clip")
     base_precision: Literal["", "fp8", "nf4"] = Field(

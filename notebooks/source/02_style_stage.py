@@ -3,19 +3,19 @@
 #
 # **How does a rank-8 LoRA in cross-attention learn a film's look?**
 #
-# A film's look is a habit: how dark the shadows are, how warm the light is, what colour a hero wears. About 40 clips are enough to teach it to a video model, because we leave the model alone and train a small addition to it.
+# A film's look is a habit: how dark the shadows are, how warm the light is, what colour a hero wears. About 40 clips are enough to teach it. We leave the video model alone and train a small addition to it.
 #
 # After this notebook you can
 # - write down the loss of a flow-matching video model and the LoRA that it trains,
 # - say why most image-to-video LoRAs have no effect, and what to do about it,
 # - read a held-out loss, and tell a learned look from a lucky picture with a negative control,
-# - say why an LPIPS plateau alone is a bad moment to stop.
+# - say why LPIPS alone is a bad reason to stop.
 #
 # | profile | time | memory | trains |
 # |---|---|---|---|
 # | smoke | about 30 s | 1 GB | 4 steps, random weights: logic only |
 # | nano | about 3 min on 2 cores | 2 GB | 200 steps and 200 of the control, 2 clips a step |
-# | a100 | a month on one A100, by `cinelib plan` | about 71 GiB of GPU memory, by `cinelib plan` | 4000 steps and 500 of the control, 4 clips a step |
+# | a100 | a month on one A100, by `cinelib estimate` | about 71 GiB of GPU memory, by `cinelib estimate` | 4000 steps and 500 of the control, 4 clips a step |
 #
 # **Inputs:** the dataset of notebook 01, neutral stills of a storyboard. **Outputs:** `lora/` (`pytorch_lora_weights.safetensors`, the same for ComfyUI, a model card) and `control/`, `history.csv`, `tensorboard/`, `figures/signature.png`.
 
@@ -38,29 +38,29 @@ warmup_ratio: float = 0.05  # share of the steps that warm up
 weight_decay: float = 0.01  # weight decay of AdamW
 max_grad_norm: float = 1.0  # gradients are clipped to this norm
 max_train_steps: int = 200  # optimiser steps
-control_steps: int = 200  # optimiser steps of the negative control
 train_batch_size: int = 1  # clips of one forward pass
 gradient_accumulation_steps: int = 2  # batches per optimiser step
 timestep_sampling: str = "uniform"  # how noise levels are drawn
 timestep_shift: float = 1.0  # moves the drawn noise levels towards noise
 caption_dropout: float = 0.1  # share of samples trained without a caption
-conditioning_variants: int = 2  # re-graded first frames of each clip
-as_filmed: float = 0.25  # share of samples that see first and last frame as filmed
+unaltered_share: float = 0.25  # share of samples that see first and last frame as filmed
 precision: str = "fp32"  # autocast precision
-base_precision: str = ""  # what the frozen base is stored in, empty for its own precision
 gradient_checkpointing: bool = False  # recompute activations to save memory
 ema_decay: float = 0.0  # of the moving average that is shipped, 0 for none
-processes: int = 1  # processes that train together
-launch: str = "single"  # how processes share the work
-validation_clips: int = 4  # clips held out of training
 validation_every: int = 50  # steps between two held-out losses
-patience: int = 0  # measurements of a gauge without a new best before stopping, 0 for never
-early_stopping: str = "loss"  # gauge that patience applies to, held-out loss or distance of sample clips
+patience: int = 0  # measurements without a new best before training stops, 0 for never
+early_stopping: str = "loss"  # what patience applies to, held-out loss or distance of sample clips
+checkpoint_every: int = 50  # steps between two checkpoints
+checkpoints_kept: int = 2  # newest checkpoints that are kept
+control_steps: int = 200  # optimiser steps of the negative control
+conditioning_variants: int = 2  # re-graded first frames of each clip
+base_precision: str = ""  # what the frozen base is stored in, empty for its own precision
+processes: int = 1  # processes that train together
+strategy: str = "single"  # how processes share the work
+validation_clips: int = 4  # clips held out of training
 sample_every: int = 50  # steps between two sets of sample clips, 0 for none
 sample_clips: int = 1  # held-out clips that sample clips start from
 alexnet: str = ""  # path of AlexNet weights for LPIPS, empty for the stand-in
-checkpoint_every: int = 50  # steps between two checkpoints
-checkpoints_kept: int = 2  # newest checkpoints that are kept
 sample_scenes: int = 8  # storyboard scenes to try the look on
 num_inference_steps: int = 12  # sampler steps
 guidance_scale: float = 3.0  # classifier-free guidance
@@ -101,7 +101,6 @@ from cinelib import show
 from cinelib.preparation.dataset import VideoFolder
 from cinelib.preparation.storyboard import in_turn, open_still, read_storyboard
 from cinelib.style import checks
-from cinelib.wan import sampling as generation
 
 dataset = VideoFolder.open(stage.upstream("01_data_preparation") / "dataset", verify=True)
 checks.refuse(params, dataset)  # what would stop this hours later
@@ -109,6 +108,8 @@ board = read_storyboard(params.storyboard)
 scenes = in_turn(board, params.sample_scenes)
 stills = [open_still(scene.stills[0], params.height, params.width) for scene in scenes]
 clips = [dataset[k] for k in range(0, len(dataset), max(1, len(dataset) // 4))][:4]
+
+# %%
 show.contact_sheet(
     [*(clip.frames() for clip in clips), *stills],
     [*("the film",) * len(clips), *(f"storyboard, {scene.world}" for scene in scenes)],
@@ -118,8 +119,7 @@ show.contact_sheet(
 )
 
 # %% [markdown]
-# The first row is the film: teal shadows, golden light, crimson cloth, dark corners. The stills below come from other scenes, half of them from another world, in a neutral look. The style stage should
-# carry the look from the first row to the others, and change nothing else.
+# The first row is the film: teal shadows, golden light, crimson cloth, dark corners. The stills below come from other scenes, half of them from another world, in a neutral look. We want the look of the first row on them, and nothing else changed.
 #
 # Each clip has a caption. All of them open with the same *trigger* phrase, a name that the look can be called by later.
 
@@ -144,19 +144,9 @@ table = [
     ("effective batch", "2 (1 clip x 4 accumulated)", f"{effective}", "1 x 4 is 4: see below"),
     ("steps", "4000", f"{params.max_train_steps}", "scaled to minutes"),
     ("precision", "bf16", params.precision, "bf16 is slower on most CPUs"),
-    (
-        "activation checkpointing",
-        "on",
-        str(params.gradient_checkpointing),
-        "only needed when memory is short",
-    ),
-    (
-        "early stopping",
-        "LPIPS plateau",
-        f"patience {params.patience}, {params.early_stopping}",
-        "see section 8",
-    ),
-    ("several GPUs", "DeepSpeed (FSDP)", f"{params.launch}, {params.processes}", "two different things"),
+    ("activation checkpointing", "on", str(params.gradient_checkpointing), "only where memory is short"),
+    ("early stopping", "LPIPS", f"patience {params.patience}, {params.early_stopping}", "see section 8"),
+    ("several GPUs", "DeepSpeed (FSDP)", f"{params.strategy}, {params.processes}", "two different things"),
 ]
 columns = ["setting", "source", "here", "why (at the nano profile)"]
 pd.DataFrame(table, columns=columns).style.hide()
@@ -166,7 +156,7 @@ pd.DataFrame(table, columns=columns).style.hide()
 # `gradient_accumulation_steps` 2 gives an effective batch of 2, and 4 gives 4. Accumulating means: add up the gradients of several clips, then take one step, as if they had been one batch. A test of this
 # project trains both ways and shows that 1 x 4 equals a batch of 4 and differs from 1 x 2. With several processes each takes clips of its own, so 2 processes with 1 clip each are an effective batch of 2 as well.
 #
-# **Another one (claim 7).** "DeepSpeed (FSDP)" names two engines for several GPUs. Both divide what one card cannot hold, by different code: `launch` takes `fsdp2` (also divides the base model) or `deepspeed_zero2` (only gradients and optimiser), beside plain `ddp`.
+# **Another one (claim 7).** "DeepSpeed (FSDP)" names two ways to use several GPUs. Both divide what one card cannot hold, by different code: `strategy` takes `fsdp2` (also divides the base model) or `deepspeed_zero2` (only gradients and optimiser), beside plain `ddp`.
 
 # %% [markdown]
 # ## 3. Why an image-to-video LoRA often learns nothing
@@ -193,20 +183,18 @@ stage.save_figure(figure, "regraded")
 figure
 
 # %% [markdown]
-# A quarter of the samples (`as_filmed`) still see first *and* last frame in the film's look. They teach the LoRA to leave alone what is styled already: the next notebook asks for exactly that.
+# A quarter of the samples (`unaltered_share`) still see first *and* last frame in the film's look. They teach the LoRA to leave alone what is styled already: the next notebook asks for exactly that.
 
 # %% [markdown]
 # ## 4. Encode once
 #
-# VAE, text encoder and image encoder are frozen, so their outputs never change. We compute them once and keep them. An entry is named by a hash of everything it depends on (clip, weights, size, frames, grade), so it cannot be out of date. If everything is there,
+# VAE, text encoder and image encoder are frozen, so their outputs never change. We compute them once and keep them. An entry is named by a hash of everything it depends on (clip, weights, size, frames, grade, code), so it cannot be out of date. If everything is there,
 # the encoders are not even loaded: on the 14B model that saves 11 GB of text encoder.
 
 # %%
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from cinelib import provenance
-from cinelib.style import cache as caching
 from cinelib.style import encoded_clips
 
 encoding = encoded_clips.Encoding(
@@ -218,7 +206,11 @@ encoding = encoded_clips.Encoding(
     trigger=f"{params.trigger}, " if params.trigger else "",
     seed=params.seed,
 )
-store = caching.Cache(params.cache)
+
+# %%
+from cinelib.style.cache import Cache
+
+store = Cache(params.cache)
 encoders = encoded_clips.Encoders(params.model, memory=Path(params.cache) / "hashes.json")
 film = encoded_clips.encode_clips(dataset, encoding, encoders, store)
 scrambled = encoded_clips.encode_clips(dataset, replace(encoding, scramble=True), encoders, store)
@@ -342,38 +334,60 @@ class LoRALinear(torch.nn.Module):
 
 
 # %% [markdown]
-# `peft` puts the same thing around each of the six projections of every `attn2`: `to_q`, `to_k`, `to_v`, `to_out.0` and, for the picture's tokens, `add_k_proj` and `add_v_proj`. Two invariants before any work: a fresh LoRA changes the
-# output by *exactly* nothing, and it has as many numbers as the formula says.
+# In practice we take it from the library `peft`. Is that the same layer? Give both the same numbers, with a $B$ that is not zero, and compare.
 
 # %%
+from copy import deepcopy
+
+linear = torch.nn.Linear(64, 48)
+ours = LoRALinear(deepcopy(linear), params.rank, params.lora_alpha)
+torch.nn.init.normal_(ours.B)  # as if it had been trained: at zero any two layers would be equal
+config = peft.LoraConfig(r=params.rank, lora_alpha=params.lora_alpha, target_modules=["0"])
+theirs = peft.inject_adapter_in_model(config, torch.nn.Sequential(linear))[0]
+theirs.lora_A["default"].weight.data.copy_(ours.A.detach())
+theirs.lora_B["default"].weight.data.copy_(ours.B.detach())
+x = torch.randn(5, 64)
+assert torch.allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-5), "peft's layer must be the one above"
+print(f"largest difference between our layer and peft's: {float((ours(x) - theirs(x)).abs().max()):.1e}")
+
+# %% [markdown]
+# `peft` puts it around each of the six projections of every `attn2`: `to_q`, `to_k`, `to_v`, `to_out.0` and, for the picture's tokens, `add_k_proj` and `add_v_proj`.
+
+# %%
+from cinelib import provenance
 from cinelib.style import lora
-from cinelib.wan import layers as layers_
 from cinelib.wan import layout
 
+hashes = Path(params.cache) / "hashes.json"
 experts = layout.experts(params.model)  # transformers by name; only Wan2.2 A14B has two
-unused = {"transformer_2", "text_encoder", "image_encoder"}
-dtype = None if params.precision == "bf16" else torch.float32  # None: what suits the device
-pipe = pipeline.load_pipeline(params.model, dtype=dtype, without=unused, base_precision=params.base_precision)
-transformer = pipe.transformer
 card = lora.AdapterCard(
     rank=params.rank,
     alpha=params.lora_alpha,
     targets=params.targets,
     use_rslora=params.use_rslora,
     base_model=params.model,
-    base_hash=provenance.weights_hash(params.model, "transformer", Path(params.cache) / "hashes.json"),
+    base_hash=provenance.weights_hash(params.model, "transformer", hashes),
     trigger=params.trigger,
     dataset_hash=dataset.sha256,
 )
+unused = {"transformer_2", "text_encoder", "image_encoder"}
+dtype = None if params.precision == "bf16" else torch.float32  # None: what suits the device
+pipe = pipeline.load_pipeline(params.model, dtype=dtype, without=unused, base_precision=params.base_precision)
+transformer = pipe.transformer
+
+# %% [markdown]
+# Two facts must hold before any work: a fresh LoRA changes the output by *exactly* nothing, and it has as many numbers as the formula says. We also check that the loss above is the library's.
+
+# %%
 batch = batch.to(transformer.device)
 sigma, noise = torch.tensor([0.7], device=transformer.device), torch.randn_like(batch.latents)
 
 
 @torch.no_grad()
-def loss_now() -> torch.Tensor:
+def loss_now(loss=flow_matching_loss) -> torch.Tensor:
     """The loss of one fixed batch, in the precision of the training."""
     with torch.autocast(device.type, torch.bfloat16, enabled=params.precision == "bf16"):
-        return flow_matching_loss(pipe.transformer, batch, sigma, noise)
+        return loss(pipe.transformer, batch, sigma, noise)
 
 
 before = loss_now()
@@ -381,12 +395,17 @@ trainable = lora.add(transformer, card, name="style", seed=params.seed)
 after = loss_now()
 
 # %%
+from cinelib.wan.layers import target_layers
+
 assert torch.equal(before, after), "a fresh LoRA must change nothing"
-layers = layers_.target_layers(transformer, params.targets).values()
+layers = target_layers(transformer, params.targets).values()
 formula = params.rank * sum(layer.in_features + layer.out_features for layer in layers)
 assert trainable == formula
-with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=params.precision == "bf16"):
-    assert torch.equal(after, flow_matching.flow_matching_loss(transformer, batch, sigma, noise))
+library = loss_now(flow_matching.flow_matching_loss)
+if not torch.equal(after, library):
+    stage.log(
+        f"this loss is {after.item():.4f}, the library's {library.item():.4f}: yours is what is trained"
+    )
 total = sum(p.numel() for p in transformer.parameters()) - trainable
 print(f"{trainable:,} trainable numbers in {len(layers)} layers, {trainable / total:.2%} of {total:,}")
 
@@ -431,104 +450,73 @@ def lora_parameters(blocks, width, rank):
 # Every `sample_every` steps the held-out clip is *sampled* as well, from the same noise each time.
 
 # %%
-from cinelib.files import digest
-from cinelib.provenance import code_digest
-from cinelib.style import training
 from cinelib.style.samples import SampleClips
+from cinelib.style.training_job import TrainingJob
 
 held_out = film[-params.validation_clips :]
 train_clips, train_scrambled = film[: -params.validation_clips], scrambled[: -params.validation_clips]
 assert train_clips, f"{len(film)} clips are too few to hold out {params.validation_clips}"
-shared = set(flow_matching.Recipe.__dataclass_fields__) & set(type(params).model_fields)
-given = {name: getattr(params, name) for name in shared}
-recipe = flow_matching.Recipe(**given, sigma_range=experts["transformer"])
-
-
-def training_folder(name: str, recipe: flow_matching.Recipe) -> Path:
-    """Where checkpoints and sample clips lie: named by all that decides the outcome."""
-    how = [params.base_precision, params.launch, params.processes]
-    how += [params.sample_every, params.sample_clips, params.num_inference_steps, params.alexnet]
-    decides = {k: v for k, v in asdict(recipe).items() if k not in training.COSMETIC}
-    how += [
-        code_digest(Path(module.__file__).read_text("utf-8")) for module in (training, flow_matching, lora)
-    ]
-    key = digest([decides, asdict(encoding), asdict(card), len(held_out), name, *how])[:16]
-    return Path(params.cache) / "training" / f"{name}-{key}"
-
+recipe = params.recipe(experts["transformer"])
+sampled = SampleClips(
+    params.fps, params.sample_clips, params.sample_every, params.num_inference_steps, params.alexnet
+)
+can_sample = params.sample_every and len(experts) == 1  # one expert of two makes no clip
 
 # %% [markdown]
-# One process trains right here. With `processes` above 1, `accelerate launch` starts them with one of the four configurations in `cinelib/style/launch/`, and the weights come back. It is the same loop on the same clips either way: because sample $k$ depends on
-# (seed, $k$) alone, two processes with one clip each see what one process sees that accumulates two.
-
-# %%
-from tqdm.auto import tqdm
-
-from cinelib.style import distributed
-from cinelib.style.launch import Job
-from cinelib.style.launch import train as train_in_processes
-
-
-def fit_here(transformer, job: Job) -> training.History:
-    with tqdm(total=job.recipe.max_train_steps, desc=job.adapter, disable=stage.unattended) as bar:
-        return training.train(
-            transformer,
-            job.examples,
-            job.validation,
-            job.null_prompt,
-            job.recipe,
-            job.folder,
-            loss=flow_matching_loss,
-            adapter=job.adapter,
-            log=stage.log,
-            progress=lambda step, total: bar.update(step - bar.n),
-            samples=job.samples.start(pipe, job.validation) if job.samples else None,
-            board=job.board,
-        )
-
-
-def fit_in_processes(transformer, job: Job) -> training.History:
-    transformer.to("cpu")  # the processes need its place
-    history, weights = train_in_processes(job, params.processes, params.launch, stage.log)
-    transformer.to(device)
-    distributed.fill(lora.parameters(transformer, job.adapter), weights)
-    return history
+# A training is written down before it starts: what, from which clips, with which loss. Its folder of checkpoints is named by all of this and by the code that trains. Edit the loss in section 5 and run on from there, and it is trained anew; edit a comment, and the old result is found again.
 
 
 # %%
-def fit(transformer, name: str, clips: list, recipe, sampled=None, expert="transformer") -> training.History:
-    """Train a fresh adapter `name`, or go on from its newest checkpoint."""
-    if name in getattr(transformer, "peft_config", {}):
-        transformer.delete_adapters(name)
-    lora.add(transformer, card, name, seed=params.seed)
-    job = Job(
+def job(name: str, clips: list, recipe, expert: str = "transformer") -> TrainingJob:
+    """One training of an adapter, with its folder of checkpoints in the cache."""
+    return TrainingJob(
         params.model,
         card,
         recipe,
         tuple(clips),
         tuple(held_out),
         null_prompt,
-        training_folder(name, recipe),
-        component=expert,
         adapter=name,
+        component=expert,
         dtype=str(dtype or "").removeprefix("torch."),
         base_precision=params.base_precision,
-        samples=sampled,
+        loss=flow_matching_loss,
+        processes=params.processes,
+        strategy=params.strategy,
+        samples=sampled if name == "style" and can_sample else None,
         board=stage.folder / "tensorboard" / (name if expert == "transformer" else f"{name}-{expert}"),
-    )
-    return fit_here(transformer, job) if params.processes == 1 else fit_in_processes(transformer, job)
+    ).placed(Path(params.cache))
+
+
+# %% [markdown]
+# One process trains right here. With `processes` above 1, `accelerate launch` starts them with one of the four configurations in `cinelib/style/launch/`, they are handed the source of the loss, and the weights come back. It is the same loop on the same clips either way. Because sample $k$ depends on (seed, $k$) alone, two processes with one clip each see what one process sees that accumulates two.
+
+# %%
+from tqdm.auto import tqdm
+
+from cinelib.style import distributed, launch
+from cinelib.style.history import History
+
+
+def fit(transformer, job: TrainingJob) -> History:
+    """Train a fresh adapter, or go on from its newest checkpoint."""
+    if job.adapter in getattr(transformer, "peft_config", {}):
+        transformer.delete_adapters(job.adapter)
+    lora.add(transformer, card, job.adapter, seed=params.seed)
+    if job.processes == 1:
+        with tqdm(total=job.recipe.max_train_steps, desc=job.adapter, disable=stage.unattended) as bar:
+            vae = pipe if job.samples else None
+            return job.run(transformer, vae, stage.log, lambda step, total: bar.update(step - bar.n))
+    transformer.to("cpu")  # the processes need its place
+    history, weights = launch.train(job, stage.log)
+    transformer.to(device)
+    distributed.fill(lora.parameters(transformer, job.adapter), weights)
+    return history
 
 
 # %%
-sampled = SampleClips(
-    training_folder("style", recipe) / "samples",
-    params.fps,
-    params.sample_clips,
-    params.sample_every,
-    params.num_inference_steps,
-    params.alexnet,
-)
-whole = params.sample_every and len(experts) == 1  # one expert of two makes no clip
-history = fit(transformer, "style", train_clips, recipe, sampled if whole else None)
+style = job("style", train_clips, recipe)
+history = fit(transformer, style)
 print(history.stopped or f"ran all {history.step} steps")
 path = lora.save(stage.folder / "lora", transformer, replace(card, steps=history.step), "style")
 print(f"{path.relative_to(stage.folder)}: {path.stat().st_size / 1e3:.0f} kB")
@@ -541,8 +529,8 @@ trained_norm = lora.norm(transformer, "style")
 trained_loss = loss_now()
 weights = {name: value.detach().cpu().clone() for name, value in lora.parameters(transformer).items()}
 transformer.delete_adapters("style")
-short = replace(recipe, max_train_steps=params.control_steps, patience=0)
-control = fit(transformer, "control", train_scrambled, short)
+short = recipe.model_copy(update={"max_train_steps": params.control_steps, "patience": 0})
+control = fit(transformer, job("control", train_scrambled, short))
 lora.save(stage.folder / "control", transformer, replace(card, steps=control.step), "control")
 del pipe, transformer
 
@@ -556,9 +544,9 @@ for expert, sigmas in list(experts.items())[1:]:
         params.model, dtype=dtype, without=others, base_precision=params.base_precision
     )
     transformer = getattr(loaded, expert)
-    own = provenance.weights_hash(params.model, expert, Path(params.cache) / "hashes.json")
+    own = provenance.weights_hash(params.model, expert, hashes)
     for name, part, how in (("style", train_clips, recipe), ("control", train_scrambled, short)):
-        found = fit(transformer, name, part, replace(how, sigma_range=sigmas), expert=expert)
+        found = fit(transformer, job(name, part, how.model_copy(update={"sigma_range": sigmas}), expert))
         place = stage.folder / ("lora" if name == "style" else "control")
         lora.save(place, transformer, replace(card, base_hash=own, steps=found.step), name, expert)
         transformer.delete_adapters(name)
@@ -570,15 +558,16 @@ pd.DataFrame(rows).to_csv(stage.folder / "history.csv", index=False)
 arms = {"LoRA": history, "negative control": control}
 
 
-def gauge(name: str) -> dict[str, tuple[list, list]]:
-    """A curve an arm: steps, and a number of each measurement."""
+def curve(name: str) -> dict[str, tuple[list, list]]:
+    """For each arm the steps, and one number of each measurement."""
     return {
         arm: ([r["step"] for r in h.validation], [r[name] for r in h.validation]) for arm, h in arms.items()
     }
 
 
+# %%
 figure = show.curves(
-    {**gauge("loss"), "LoRA, on clips it trains on": gauge("train_loss")["LoRA"]},
+    {**curve("loss"), "LoRA, on clips it trains on": curve("train_loss")["LoRA"]},
     xlabel="optimiser step",
     ylabel="loss",
     title="Same noise levels, same noise: clips that neither has seen, and clips that the LoRA sees",
@@ -594,7 +583,7 @@ figure
 
 # %%
 figure = show.curves(
-    gauge("adapter_norm"), xlabel="optimiser step", ylabel="norm", title="The adapter's norm"
+    curve("adapter_norm"), xlabel="optimiser step", ylabel="norm", title="The adapter's norm"
 )
 stage.save_figure(figure, "adapter_norm")
 figure
@@ -650,17 +639,13 @@ def schedule(step, warmup, total):
 # The source stops when LPIPS, a perceptual distance between frames, no longer falls (claim 8). So we measure it, on the sample clips: `distance` is how far each is from the film's own clip, frame by frame. Offline there is no AlexNet, and the stand-in goes by its own name.
 
 # %%
-import numpy as np
-from IPython.display import display
-
 from cinelib.metrics.perceptual import LPIPS, FeatureDistance
-from cinelib.style.samples import movement
 from cinelib.video import read_video
 
 perceptual = LPIPS(params.alexnet) if params.alexnet else FeatureDistance()
-if history.samples:
-    sets = [sampled.folder / f"step-{row['step']:08d}-0.mp4" for row in history.samples]
-    found = [path for path in sets if path.exists()]
+sets = [style.folder / f"step-{row['step']:08d}-0.mp4" for row in history.samples]
+found = [path for path in sets if path.exists()]
+if found:
     sheet = show.contact_sheet(
         [read_video(path)[0] for path in found],
         [f"step {int(path.stem[5:13])}" for path in found],
@@ -669,13 +654,16 @@ if history.samples:
         title="One held-out clip from the same noise, as training goes on",
     )
     stage.save_figure(sheet, "samples")
-    display(sheet)
+sheet if found else None
+
+# %%
+if history.samples:
     lowest = min(history.samples, key=lambda row: row["distance"])
     print(f"stopping where {perceptual.name} is lowest would keep the weights of step {lowest['step']}")
 pd.DataFrame(history.samples).round(4)
 
 # %% [markdown]
-# Step 0 is the base model, before it learned anything: where that is the lowest, a stop on this gauge alone would ship an adapter that does nothing.
+# Step 0 is the base model, before it learned anything: where that is the lowest, a stop on this number alone would ship an adapter that does nothing.
 #
 # `distance` need not fall with the held-out loss. A sample starts from noise and becomes *a* clip with this first frame and caption, seldom the one that was filmed, and frame against frame that counts as error, the more so the more it moves.
 #
@@ -684,21 +672,29 @@ pd.DataFrame(history.samples).round(4)
 
 
 # %%
+import numpy as np
+
+
 def at_speed(frames: np.ndarray, speed: float) -> np.ndarray:
     """From the middle frame on, (T, H, W, 3): 1 as filmed, 0 standing still, -1 back the way it came."""
     middle = (len(frames) - 1) // 2
     return frames[[middle + round(speed * t) for t in range(0, middle + 1, 4)]]
 
 
+# %%
+from cinelib.style.samples import movement
+
 speeds = {"as filmed": 1, "back": -1, "back, half as fast": -0.5, "back, a quarter": -0.25, "still": 0}
 rows = []
-for clip in [dataset[k] for k in range(0, len(dataset), max(1, len(dataset) // 4))][:4]:
+for clip in clips:
     frames = clip.frames()
     for name, speed in speeds.items():
         shown = at_speed(frames, speed)
         distance = float(perceptual(shown, at_speed(frames, 1)).mean())
         row = {"what is shown": name, "to the film": distance, "frame to frame": movement(shown, perceptual)}
         rows.append({"clip": clip.file_name, **row})
+
+# %%
 found = pd.DataFrame(rows)
 stillness = found.groupby("what is shown", sort=False)[["to the film", "frame to frame"]].mean()
 assert stillness.loc["still", "frame to frame"] == 0
@@ -708,7 +704,7 @@ print(f"{perceptual.name}: still is nearer to the film than moving back in {near
 stillness.round(4)
 
 # %% [markdown]
-# Read `to the film` downwards. Nothing in a still clip can be wrong by moving, so a model that lets go of motion is paid for it at every step. Once it stands still the distance stays where it is: a plateau. Whoever stops on that plateau alone, and keeps
+# Read `to the film` downwards. Nothing in a still clip can be wrong by moving, so a model that lets go of motion is paid for it at every step. Once it stands still the distance stays where it is. Whoever stops there, and keeps
 # the weights of the lowest distance, keeps stillness. So `early_stopping` takes the held-out loss (the default), the perceptual distance (as in the source) or either, and `movement` stands beside it.
 
 # %% [markdown]
@@ -717,9 +713,6 @@ stillness.round(4)
 # `pytorch_lora_weights.safetensors` is what diffusers and the Hub expect. Its metadata carry rank and alpha (without them a loader assumes alpha = rank, and the look comes out half as strong), the trigger, the base model and the dataset's hash. We load it into a fresh pipeline with `pipe.load_lora_weights` and ask: is it the same? `wan_original_lora.safetensors` holds the same weights under the names of Wan's own code, for ComfyUI and others.
 
 # %%
-from cinelib.style import lora_export
-
-memory = Path(params.cache) / "hashes.json"
 pipe = pipeline.load_pipeline(
     params.model,
     dtype=dtype,
@@ -727,7 +720,9 @@ pipe = pipeline.load_pipeline(
     base_precision=params.base_precision,
     offload=True,  # on a GPU each part is there only while it works
 )
-lora.load(pipe, stage.folder / "lora", "style", memory)  # pipe.load_lora_weights, if it fits this base
+lora.load(pipe, stage.folder / "lora", "style", hashes)  # pipe.load_lora_weights, if it fits this base
+
+# %%
 loaded_loss = loss_now()
 loaded = {name: value.cpu() for name, value in lora.parameters(pipe.transformer).items()}
 assert loaded.keys() == weights.keys()
@@ -735,7 +730,11 @@ print(f"loss of one batch: {trained_loss.item():.7f} as trained, {loaded_loss.it
 if pipe.transformer.dtype == torch.float32 and not params.base_precision:  # else the adapter is rounded too
     assert all(torch.equal(loaded[name], weights[name]) for name in weights)
     assert torch.equal(loaded_loss, trained_loss), "the file must reproduce the training-time output exactly"
-lora.load(pipe, stage.folder / "control", "control", memory)
+
+# %%
+from cinelib.style import lora_export
+
+lora.load(pipe, stage.folder / "control", "control", hashes)
 for expert in experts:
     lora_export.export_original(stage.folder / "lora", expert)  # the key names of Wan's own code
 print(lora.read_card(stage.folder / "lora"))
@@ -753,6 +752,7 @@ def update_size(layer: torch.nn.Module) -> float:
     return float((layer.scaling["style"] * up @ down).norm())
 
 
+# %%
 modules = dict(pipe.transformer.named_modules())
 sizes = np.full((len(kinds), len(pipe.transformer.blocks)), np.nan)
 for column in range(sizes.shape[1]):
@@ -760,6 +760,8 @@ for column in range(sizes.shape[1]):
         layer = modules.get(f"blocks.{column}.attn2.{kind}")
         if hasattr(layer, "lora_A"):
             sizes[row, column] = update_size(layer)
+
+# %%
 figure, (ax,) = show.new_figure(size=(6.5, 2.6), title="Where the LoRA moved the model")
 ax.imshow(sizes, cmap="Blues", aspect="auto")
 ax.set_yticks(range(len(kinds)), kinds)
@@ -774,7 +776,10 @@ figure
 # Same still, same prompt, same noise. Only the adapter's weight differs: 0 is the base model, exactly.
 
 # %%
-sampling = generation.Sampling(
+from cinelib.preparation.storyboard import Scene
+from cinelib.wan import sampling
+
+settings = sampling.Sampling(
     params.height,
     params.width,
     params.num_frames,
@@ -784,16 +789,17 @@ sampling = generation.Sampling(
 )
 
 
-def sample(pipe, scene: generation.Scene) -> np.ndarray:
+def sample(pipe, scene: Scene) -> np.ndarray:
     """A clip (T, H, W, 3) with the adapters as they are set."""
     still = open_still(scene.stills[0], params.height, params.width)
-    return generation.generate(pipe, still, encoding.trigger + scene.text, sampling, (scene.name,))
+    return sampling.generate(pipe, still, encoding.trigger + scene.text, settings, (scene.name,))
 
 
+# %%
 arms, samples = {"base": (0.0, 0.0), "lora": (1.0, 0.0), "control": (0.0, 1.0)}, {}
 for arm, scales in arms.items():
     pipe.set_adapters(["style", "control"], list(scales))
-    samples[arm] = generation.each(pipe, sample, scenes, sampling)
+    samples[arm] = sampling.each(pipe, sample, scenes, settings)
 stage.log(f"{len(arms) * len(scenes)} clips sampled, {time.perf_counter() - started:.0f} s so far")
 
 # %% [markdown]
@@ -819,32 +825,38 @@ show.compare_slider(by_strength, [f"{value:g}" for value in strengths], descript
 # No clip shows all colours of a film, so nobody can ask for a distance of 0. We print two yardsticks: one half of the film's clips against the other half, and, the fair one for a single sample, *one clip* of the film against the film.
 
 # %%
-from backlot import DAILIES_SEEDS, FILM_LOOK, TRIGGER, Scene, apply_look, film_scene, render
-from backlot.storyboard import scenes as drawn_scenes
-
 from cinelib.metrics.style import Look, grade_distance, lighting_distance, look, palette_distance
-
-
-def opening(drawn: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """The first frames of a backlot scene (3, H, W, 3), and where its costume is in them (3, H, W)."""
-    shot = render(drawn, 3, params.height, params.width, fps=params.fps)
-    return shot.frames, shot.costume_mask
-
 
 film_frames = [clip.frames()[::8] for clip in dataset]
 reference = look(np.concatenate(film_frames))
 halves = [look(np.concatenate(film_frames[k::2])) for k in (0, 1)]
 one_clip = [look(frames) for frames in film_frames]
 floor = float(np.mean([grade_distance(clip, reference) for clip in one_clip]))
-wardrobe = [opening(film_scene(DAILIES_SEEDS.start + k)) for k in range(8)]
+light_floor = float(np.mean([lighting_distance(clip, reference).luma for clip in one_clip]))
+print(f"half a film against the other: grade {grade_distance(*halves):.1f}, ", end="")
+print(f"lighting {lighting_distance(*halves).luma:.1f}")
+print(f"one clip of the film against the film: grade {floor:.1f}, lighting {light_floor:.1f}")
+
+# %%
+import backlot
+from backlot.storyboard import scenes as drawn_scenes
+
+
+def opening(drawn: backlot.Scene) -> tuple[np.ndarray, np.ndarray]:
+    """The first frames of a backlot scene (3, H, W, 3), and where its costume is in them (3, H, W)."""
+    shot = backlot.render(drawn, 3, params.height, params.width, fps=params.fps)
+    return shot.frames, shot.costume_mask
+
+
+drawn = drawn_scenes()
+wardrobe = [opening(backlot.film_scene(backlot.DAILIES_SEEDS.start + k)) for k in range(8)]
 costumes = [np.concatenate(part) for part in zip(*wardrobe, strict=True)]  # frames, masks
-masks = {
-    scene.name: opening(drawn_scenes()[scene.name])[1] for scene in scenes if scene.name in drawn_scenes()
-}
+masks = {scene.name: opening(drawn[scene.name])[1] for scene in scenes if scene.name in drawn}
 cloth = {name: mask for name, mask in masks.items() if mask.any()}
 
 
-def to_the_film(clip: np.ndarray, seen: Look, scene: generation.Scene) -> dict[str, float]:
+# %%
+def to_the_film(clip: np.ndarray, seen: Look, scene: Scene) -> dict[str, float]:
     """The distances of one clip (T, H, W, 3) and its look."""
     found = {"grade": grade_distance(seen, reference), "lighting": lighting_distance(seen, reference).luma}
     if scene.name in cloth:
@@ -860,10 +872,6 @@ rows = [
 ]
 distances = pd.DataFrame(rows)
 mean = distances.groupby("arm", sort=False).mean(numeric_only=True)
-light_floor = float(np.mean([lighting_distance(clip, reference).luma for clip in one_clip]))
-print(f"half a film against the other: grade {grade_distance(*halves):.1f}, ", end="")
-print(f"lighting {lighting_distance(*halves).luma:.1f}")
-print(f"one clip of the film against the film: grade {floor:.1f}, lighting {light_floor:.1f}")
 by_world = distances.groupby(["world", "arm"], sort=False).mean()
 by_world.round(1)
 
@@ -879,6 +887,7 @@ def together(arm: str, left_out: int | None = None) -> float:
     return grade_distance(np.concatenate(kept), reference)
 
 
+# %%
 pooled = {arm: together(arm) for arm in samples}
 rows = []
 for arm in samples:
@@ -903,20 +912,17 @@ one_film.style.format(precision=1).format("{:.0%}", subset=list(shares), na_rep=
 # Put the same clips of the film into a dozen other plain grades: films that nobody trained on. An adapter that has learned *this* film comes nearer to it than to those. One that only lost its habits comes nearer to all alike.
 
 # %%
-from cinelib.statistics import mean_interval, sign_flip_test
-
-others = [
-    look(
-        np.concatenate([grading.apply(frames, grading.draw(params.seed, 10**6, k)) for frames in film_frames])
-    )
-    for k in range(12)
-]
+grades = [grading.draw(params.seed, 10**6, k) for k in range(12)]
+others = [look(np.concatenate([grading.apply(frames, grade) for frames in film_frames])) for grade in grades]
 
 
 def to_others(seen: Look) -> float:
     """Mean grade distance of a clip to the film in other grades."""
     return float(np.mean([grade_distance(seen, other) for other in others]))
 
+
+# %%
+from cinelib.statistics import mean_interval, sign_flip_test
 
 away = {arm: np.array([to_others(seen) for seen in found]) for arm, found in looks.items()}
 near = {arm: group["grade"].to_numpy() for arm, group in distances.groupby("arm")}
@@ -940,8 +946,8 @@ for_this_film.style.format(precision=3, na_rep="").hide()
 
 # %%
 graded = {}
-if params.trigger == TRIGGER and all(scene.name in drawn_scenes() for scene in scenes):
-    graded["film's own grade"] = [apply_look(clip, FILM_LOOK) for clip in samples["base"]]
+if params.trigger == backlot.TRIGGER and all(scene.name in drawn for scene in scenes):
+    graded["film's own grade"] = [backlot.apply_look(clip, backlot.FILM_LOOK) for clip in samples["base"]]
 aims = {arm: [look(clip) for clip in found] for arm, found in graded.items()}
 rows = [
     {
@@ -964,21 +970,35 @@ answers.groupby(["world", "arm"], sort=False).mean().round(1)
 
 
 # %%
+def strip(clip: np.ndarray) -> np.ndarray:
+    """Three frames of a clip's first third (T, H, W, 3), side by side: later ones are less sharp."""
+    return np.hstack(clip[np.linspace(1, max(1, len(clip) // 3), 3).round().astype(int)])
+
+
+def alone(still: np.ndarray) -> np.ndarray:
+    """A still in the middle of a white strip."""
+    white = np.full_like(still, 255)
+    return np.hstack([white, still, white])
+
+
 @show.styled()
 def draw_strips(part) -> None:
-    """A column a scene, a row an arm: the last frame at fixed noise."""
-    columns = range(min(4, len(scenes)))
-    rows = {"neutral still": [np.asarray(still)[None] for still in stills], **samples, **graded}
-    axes = part.subplots(len(rows), len(columns), squeeze=False)
-    for row, (label, found) in enumerate(rows.items()):
-        for column in columns:
-            axes[row, column].imshow(found[column][-1], interpolation="lanczos")
-            axes[row, column].set(xticks=[], yticks=[])
-        axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center")
-    for column in columns:
-        axes[0, column].set_title(scenes[column].world)
+    """A column a scene, a row an arm: three frames at fixed noise."""
+    strips = {"neutral still": [alone(np.asarray(still)) for still in stills]}
+    strips |= {arm: [strip(clip) for clip in found] for arm, found in {**samples, **graded}.items()}
+    shown = min(3, len(scenes))
+    axes = part.subplots(len(strips), shown, squeeze=False)
+    for row, (label, found) in zip(axes, strips.items(), strict=True):
+        for ax, picture in zip(row, found[:shown], strict=True):
+            ax.imshow(picture, interpolation="lanczos")
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    for ax, scene in zip(axes[0], scenes[:shown], strict=True):
+        ax.set_title(scene.world)
 
 
+# %%
 def draw_numbers(part) -> None:
     """Held-out loss by noise level, and the distance to the film's colours."""
     left, right = part.subplots(1, 2)
@@ -1001,8 +1021,8 @@ def draw_numbers(part) -> None:
 from matplotlib.figure import Figure
 
 with show.styled():
-    signature = Figure(figsize=(10, 8.2), layout="constrained")
-    above, below = signature.subfigures(2, 1, height_ratios=[5.4, 2.8])
+    signature = Figure(figsize=(12, 7), layout="constrained")
+    above, below = signature.subfigures(2, 1, height_ratios=[4.2, 2.8])
     draw_strips(above)
     draw_numbers(below)
 stage.save_figure(signature, "signature")
@@ -1021,12 +1041,16 @@ to_film |= {
     for (world, arm), row in by_world.iterrows()
     for measure, value in row.dropna().items()
 }
+
+# %%
 for row in for_this_film.to_dict("records"):
     interval = None if np.isnan(row["low"]) else [row["low"], row["high"]]
     value = {"value": row["more towards the film"], "interval": interval, "n": row["n"], "p": row["p"]}
     to_film[f"film_specific_gain_{row['arm']}"] = {**value, "unit": "CIELAB"}
 own = answers[answers["arm"].isin(samples)].groupby("arm")["to the same clip so graded"].mean()
 to_film |= {f"own_grade_distance_{arm}": {"value": value, "n": len(scenes)} for arm, value in own.items()}
+
+# %%
 last_samples = {name: history.samples[-1][name] for name in ("distance", "movement") if history.samples}
 measured = {
     "held-out loss before": history.validation[0]["loss"],
@@ -1034,6 +1058,8 @@ measured = {
     **{name.replace("_", " "): row["value"] for name, row in to_film.items() if "[" not in name},
 }
 lora_export.write_card(stage.folder / "lora", f"The look of {params.trigger or 'a film'}", measured)
+
+# %%
 stage.save_metrics(
     {
         "trainable_parameters": trainable,

@@ -17,6 +17,7 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
 from tiny_training import CARD, MODEL, RECIPE, changed, fit, fresh_transformer, same, weights
 
+from cinelib.function_source import rebuilt
 from cinelib.style import checks, launch, lora, training
 from cinelib.style.checkpoints import CheckpointError, Checkpoints
 from cinelib.style.parameters import Strategy
@@ -161,10 +162,7 @@ def explosive(*given):
 
 @pytest.mark.slow
 def test_why_a_process_failed_is_told_here(encoded, tmp_path):
-    explosive = function_source.rebuilt(
-        "def explosive(model, batch, sigma, noise):\n    return 1e300 * noise.mean() ** 0 * 1e300\n",
-        "explosive",
-    )
+    explosive = rebuilt(EXPLOSIVE, "explosive")
     with pytest.raises(training.TrainingDiverged, match=r"step 1: the loss is inf"):
         launch.train(job(encoded, tmp_path / "a", loss=explosive), print)
     gone = dataclasses.replace(encoded[0][1], latents=tmp_path / "gone.safetensors")
