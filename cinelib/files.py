@@ -78,7 +78,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def sha256(path: Path) -> str:
+def hash_of(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -119,7 +119,7 @@ class Hashes:
         entry = self._known.get(str(real))
         if isinstance(entry, list) and entry[:2] == stamp:
             return entry[2]
-        value = sha256(real)
+        value = hash_of(real)
         self._known[str(real)] = [*stamp, value]
         self._changed = True
         return value

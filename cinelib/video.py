@@ -1,12 +1,13 @@
 """Video files: frames in memory to H.264 and back, by the frame's true timestamps' average rate."""
 
-import os
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
+
+from cinelib.files import replacing
 
 
 def write_video(path: str | Path, frames: np.ndarray, fps: float, crf: int = 16) -> Path:
@@ -24,24 +25,20 @@ def write_video(path: str | Path, frames: np.ndarray, fps: float, crf: int = 16)
         raise ValueError(f"fps must be positive, got {fps}")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.mp4")
-    try:
-        with av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-            stream.height, stream.width = frames.shape[1:3]
-            stream.pix_fmt = "yuv420p"
-            # x264's fast paths depend on where memory lies: without this, equal frames give unequal files
-            independent = {"x264-params": "cpu-independent=1"}
-            stream.options = {"crf": str(crf), "preset": "veryfast", **independent}
-            # What the conversion from RGB does, said in the file: untagged 720p is shown as BT.709.
-            stream.codec_context.colorspace = Colorspace.ITU601
-            stream.codec_context.color_range = ColorRange.MPEG
-            for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
-            container.mux(stream.encode())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    options = {"movflags": "faststart"}
+    with replacing(path) as partial, av.open(str(partial), "w", format="mp4", options=options) as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        # x264's fast paths depend on where memory lies: without this, equal frames give unequal files
+        independent = {"x264-params": "cpu-independent=1"}
+        stream.options = {"crf": str(crf), "preset": "veryfast", **independent}
+        # What the conversion from RGB does, said in the file: untagged 720p is shown as BT.709.
+        stream.codec_context.colorspace = Colorspace.ITU601
+        stream.codec_context.color_range = ColorRange.MPEG
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
+        container.mux(stream.encode())
     return path
 
 

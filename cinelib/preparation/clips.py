@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cinelib.files import hash_of, write_text
 from cinelib.preparation import decoding
 from cinelib.preparation.captions import Caption, Captions, with_trigger
-from cinelib.preparation.dataset import METADATA, DatasetError, VideoFolder, digest
+from cinelib.preparation.dataset import METADATA, DatasetError, VideoFolder
 from cinelib.preparation.isolation import Child, ChildError
 from cinelib.preparation.selection import Decision, name_clips
 from cinelib.preparation.sources import cover_box, sample_indices
@@ -91,7 +92,7 @@ def write_dataset(
                         decision, note="; ".join(filter(None, (decision.note, _remark(caption))))
                     )
                     path = write_video(partial / decision.clip, frames, fps, crf=12)
-                    rows.append(_row(decision, caption, trigger, frames.shape, fps, digest(path)))
+                    rows.append(_row(decision, caption, trigger, frames.shape, fps, hash_of(path)))
                     if len(rows) % 10 == 0:
                         log(f"{len(rows)} clips written, the last from {decision.file}")
             final.append(decision)
@@ -147,9 +148,7 @@ def _row(
 
 def write_metadata(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
     """`metadata.jsonl` in one piece: a reader sees the old file or the new one."""
-    partial = folder / f".{METADATA}.{os.getpid()}"
-    partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    partial.replace(folder / METADATA)
+    write_text(folder / METADATA, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def _fresh_neighbour(folder: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cinelib.files import hash_of
 from cinelib.preparation.captions import FIELDS, refusal
 from cinelib.preparation.decoding import brief
 
@@ -78,7 +79,7 @@ class VideoFolder(Sequence[Clip]):
         _refuse_mixed(path, clips)
         if verify:
             for clip in clips:
-                if clip.sha256 and digest(clip.path) != clip.sha256:
+                if clip.sha256 and hash_of(clip.path) != clip.sha256:
                     raise DatasetError(
                         f"{clip.file_name} is not the file that {METADATA} describes (SHA-256)"
                     )
@@ -87,7 +88,7 @@ class VideoFolder(Sequence[Clip]):
     @property
     def sha256(self) -> str:
         """One hash of all captions and files, for caches and model cards."""
-        parts = [f"{clip.file_name}\0{clip.text}\0{clip.sha256 or digest(clip.path)}" for clip in self]
+        parts = [f"{clip.file_name}\0{clip.text}\0{clip.sha256 or hash_of(clip.path)}" for clip in self]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -146,12 +147,6 @@ def _refuse_mixed(path: Path, clips: Sequence[Clip]) -> None:
                     f"clips of mixed shape: {first.file_name} is {first.height}x{first.width} at "
                     f"{first.fps:g} fps, {clip.file_name} is {clip.height}x{clip.width} at {clip.fps:g} fps"
                 )
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def window_length(available: int, wanted: int) -> int:

@@ -1,13 +1,13 @@
 """Which takes become clips: the drop rules, the split into spans of 4k+1 frames, the quota."""
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from cinelib.files import replacing
 from cinelib.preparation.sources import Source
 from cinelib.preparation.takes import BLACK_LEVEL, Take
 
@@ -179,10 +179,8 @@ def name_clips(decisions: Sequence[Decision]) -> list[Decision]:
 def write_report(path: str | Path, decisions: Sequence[Decision]) -> Path:
     """`decisions.csv`: file, take, time span, decision, reason, note, clip; written atomically."""
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
         writer.writerows(decision.row() for decision in decisions)
-    partial.replace(path)
     return path

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cinelib.files import read_json, write_json, write_text
+from cinelib.files import read_json, replacing, write_json, write_text
 from cinelib.parameters import StageParameters
 from cinelib.runs import manifest
 from cinelib.runs.workbook import find_root
@@ -97,9 +97,8 @@ class Stage:
             raise ValueError(f"a figure's name is one plain file name, got {name!r}")
         path = self.folder / "figures" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
-        partial = path.with_name(f".{name}.{os.getpid()}.png")
-        figure.savefig(partial, **{"dpi": 150, "bbox_inches": "tight", **options})
-        partial.replace(path)
+        with replacing(path) as partial:
+            figure.savefig(partial, **{"dpi": 150, "bbox_inches": "tight", **options})
         return path
 
     def close(self) -> None:

@@ -67,7 +67,7 @@ class Checkpoints:
             CheckpointError: no space or no permission; what was there before is untouched.
         """
         written = sorted(shares_folder(self.folder, step).glob("*"))
-        shares = {path.name: files.sha256(path) for path in written}
+        shares = {path.name: files.hash_of(path) for path in written}
         buffer = io.BytesIO()  # writing straight into a full disk, torch reports a broken archive instead
         torch.save({"fingerprint": self.fingerprint, "shares": shares, **state}, buffer)
         path = self.folder / f"step-{step:08d}-{_digest(buffer.getbuffer())}.pt"
@@ -138,7 +138,7 @@ def _digest(content: bytes | memoryview) -> str:
 def _damaged(folder: Path, digests: Mapping[str, str]) -> Path | None:
     """The first of the files in `folder` that is missing or differs from its digest."""
     paths = {folder / name: value for name, value in digests.items()}
-    return next((p for p, value in paths.items() if not p.is_file() or files.sha256(p) != value), None)
+    return next((p for p, value in paths.items() if not p.is_file() or files.hash_of(p) != value), None)
 
 
 def _step(path: Path) -> str:

@@ -7,10 +7,16 @@ import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import DistributedType, InitProcessGroupKwargs
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
 from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.utils._pytree import tree_map
 
 from cinelib.style.parameters import Recipe
+
+_FULL = StateDictOptions(full_state_dict=True)
 
 
 def accelerator(recipe: Recipe, device: torch.device) -> Accelerator:
@@ -57,27 +63,20 @@ def copy(parameters: dict[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
 def fill(parameters: dict[str, torch.nn.Parameter], values: dict[str, torch.Tensor]) -> None:
     """Write full values into parameters, sharded or not."""
     for name, value in values.items():
-        parameters[name].copy_(_like(value, parameters[name]))
+        parameter = parameters[name]
+        if isinstance(parameter, DTensor):
+            value, mesh = value.to(parameter.device), parameter.device_mesh
+            value = distribute_tensor(value, mesh, parameter.placements, src_data_rank=None)
+        parameter.copy_(value)
 
 
-def _like(value: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
-    if not isinstance(parameter, DTensor):
-        return value
-    return distribute_tensor(
-        value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
-    )
+def optimizer_state(model: torch.nn.Module, optimizer: AcceleratedOptimizer) -> dict[str, Any]:
+    """The state of an optimiser by parameter name, with full tensors. All processes must ask together."""
+    return get_optimizer_state_dict(model, optimizer.optimizer, options=_FULL)
 
 
-def optimizer_state(optimizer: AcceleratedOptimizer) -> dict[str, Any]:
-    """The state of an optimiser with full tensors."""
-    return tree_map(whole, optimizer.state_dict())
-
-
-def load_optimizer_state(optimizer: AcceleratedOptimizer, state: dict[str, Any]) -> None:
+def load_optimizer_state(
+    model: torch.nn.Module, optimizer: AcceleratedOptimizer, state: dict[str, Any]
+) -> None:
     """What `optimizer_state` gave, sharded as the parameters are."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for number, entries in state["state"].items():
-        like = parameters[number]
-        for name, value in entries.items():
-            entries[name] = _like(value, like) if value.shape == like.shape else value
-    optimizer.load_state_dict(state)
+    set_optimizer_state_dict(model, optimizer.optimizer, state, options=_FULL)

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from cinelib import provenance
-from cinelib.preparation.dataset import Clip, DatasetError, digest, window_length
+from cinelib.files import hash_of
+from cinelib.preparation.dataset import Clip, DatasetError, window_length
 from cinelib.style import cache, grading
 from cinelib.wan import conditioning, pipeline, threads
 from cinelib.wan.encoders import Encoders
@@ -149,7 +150,7 @@ def _encode(
 ) -> Example:
     key = {
         "code": provenance.code_of(__name__),  # with all that it imports: other code's entries are not used
-        "clip": clip.sha256 or digest(clip.path),
+        "clip": clip.sha256 or hash_of(clip.path),
         "size": list(frames.shape[:3]),
         "fps": encoding.fps,
         "vae": encoders.hashes["vae"],

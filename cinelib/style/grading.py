@@ -18,12 +18,6 @@ class Grade:
     std: tuple[float, float, float]
 
 
-def measure(frame: np.ndarray) -> Grade:
-    """The grade of a frame (H, W, 3) uint8 RGB."""
-    lab = _to_lab(frame[None]).reshape(-1, 3)
-    return Grade(*(tuple(round(float(x), 3) for x in values) for values in (lab.mean(0), lab.std(0))))
-
-
 def draw(seed: int, *key: int) -> Grade:
     """A random plain grade, drawn from `seed` and `key`.
 

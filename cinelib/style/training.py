@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,15 +20,12 @@ from cinelib import provenance
 from cinelib.files import digest
 from cinelib.style import checks, distributed
 from cinelib.style.checkpoints import Checkpoints
-from cinelib.style.encoded_clips import Example
-from cinelib.style.flow_matching import Loss, flow_matching_loss, read_samples
+from cinelib.style.flow_matching import read_samples
 from cinelib.style.history import EarlyStopping, History
-from cinelib.style.parameters import Recipe
 from cinelib.style.samples import Samples
+from cinelib.style.training_job import COSMETIC, TrainingJob
 from cinelib.style.training_state import TrainingState
 from cinelib.style.validation import Validation
-
-COSMETIC = {"log_every", "checkpoint_every", "checkpoints_kept"}  # may differ between run and continuation
 
 
 class TrainingDiverged(RuntimeError):
@@ -38,59 +34,48 @@ class TrainingDiverged(RuntimeError):
 
 def train(
     transformer: WanTransformer3DModel,
-    examples: Sequence[Example],
-    validation: Sequence[Example],
-    null_prompt: Path,
-    recipe: Recipe,
-    folder: Path,
-    loss: Loss = flow_matching_loss,
-    adapter: str = "style",
+    job: TrainingJob,
+    samples: Samples | None = None,
     log: Callable[[str], None] = print,
     progress: Callable[[int, int], None] | None = None,
-    samples: Samples | None = None,
-    board: Path | None = None,
     device: torch.device | None = None,
 ) -> History:
-    """Train the adapter in place, or continue from the newest good checkpoint in `folder`.
+    """Train the job's adapter in place, or continue from the newest good checkpoint in its folder.
 
     The adapter ends with the weights to be shipped: those of the best measurement if it stopped early,
-    else the moving average if the recipe has one, else the last.
+    else the moving average if the recipe has one, else the last. Checkpoints of other settings, data or
+    another loss are refused, never continued.
 
     Args:
-        validation: examples kept out of training; the held-out loss is measured on them.
-        null_prompt: cache entry of the empty prompt, for caption dropout.
-        folder: checkpoints; those of other settings, data or loss are refused, never continued.
+        samples: what draws sample clips during training, None for none.
         progress: called with (step, max_train_steps) after each step.
-        samples: how sample clips are drawn during training, None for none.
-        board: folder for TensorBoard's files, None for none.
         device: what trains it, where that is not where the transformer is: FSDP divides it first.
 
     Raises:
         TrainingDiverged: naming step and batch; the weights before it are in the newest checkpoint.
         CheckpointError: one could not be written, and the one before it is whole; or another training is
-            in `folder`.
+            in the folder.
         ValueError: no examples, batches of clips of different lengths, checkpoints of another training in
-            `folder`, a recipe that stops on what is not measured, or a loss that uses what cannot be
+            the folder, a recipe that stops on what is not measured, or a loss that uses what cannot be
             written down (`function_source.standalone`).
     """
-    if not examples:
+    if not job.examples:
         raise ValueError("no examples to train on")
-    lengths = {example.name: example.num_frames for example in examples}
-    batch, accumulated = recipe.train_batch_size, recipe.gradient_accumulation_steps
+    lengths = {example.name: example.num_frames for example in job.examples}
+    batch, accumulated = job.recipe.train_batch_size, job.recipe.gradient_accumulation_steps
     if reason := checks.unequal_lengths(lengths, batch, accumulated):
         raise ValueError(reason)
-    measuring = Validation(recipe, validation, samples, loss, adapter, examples)
-    loop = _Loop(transformer, recipe, adapter, log, device or transformer.device)
-    loop.data(examples, null_prompt, loss, measuring)
-    with loop.alone(Checkpoints(Path(folder), loop.fingerprint(), loop.log, recipe.checkpoints_kept)):
+    validation = Validation(job, samples)
+    loop = _Loop(transformer, job, validation, log, device or transformer.device)
+    with loop.alone(Checkpoints(job.folder, loop.fingerprint(), loop.log, job.recipe.checkpoints_kept)):
         loop.resume()
-        if board and loop.accelerator.is_main_process:
-            measuring.open_board(board, loop.history)
+        if job.board and loop.accelerator.is_main_process:
+            validation.open_board(job.board, loop.history)
         try:
             loop.run(progress or (lambda step, total: None))
-            loop.state.ship(measuring.best() if loop.history.stopped else None)
+            loop.state.ship(validation.best() if loop.history.stopped else None)
         finally:
-            measuring.close()
+            validation.close()
     return loop.history
 
 
@@ -98,31 +83,27 @@ class _Loop:
     def __init__(
         self,
         transformer: WanTransformer3DModel,
-        recipe: Recipe,
-        adapter: str,
+        job: TrainingJob,
+        validation: Validation,
         log: Callable[[str], None],
         device: torch.device,
     ) -> None:
-        self.recipe, self.history = recipe, History()
-        self.accelerator = distributed.accelerator(recipe, device)
+        self.job, self.recipe, self.validation, self.history = job, job.recipe, validation, History()
+        self.accelerator = distributed.accelerator(job.recipe, device)
         self.log = log if self.accelerator.is_main_process else lambda line: None
-        if recipe.gradient_checkpointing:
+        if job.recipe.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
         else:
             transformer.disable_gradient_checkpointing()
-        self.state = TrainingState(transformer, adapter, recipe, self.accelerator)
-
-    def data(self, examples: Sequence[Example], null_prompt: Path, loss: Loss, measuring: Validation) -> None:
-        self.examples, self.null_prompt, self.loss, self.validation = examples, null_prompt, loss, measuring
+        self.state = TrainingState(transformer, job.adapter, job.recipe, self.accelerator)
 
     def fingerprint(self) -> dict[str, Any]:
         """All that must be equal for a checkpoint to be continued, by name."""
-        names = [example.entries for example in (*self.examples, *self.validation.examples)]
         return {
             **self.recipe.model_dump(mode="json", exclude=COSMETIC),
             **self.validation.settings(),
-            "loss": provenance.code_of_function(self.loss),
-            "examples": digest(names),
+            "loss": provenance.code_of_function(self.job.loss),
+            "examples": digest([e.entries for e in (*self.job.examples, *self.job.validation)]),
             "adapter": self.state.origin,
             "processes": self.accelerator.num_processes,
             "engine": self.accelerator.distributed_type.value,
@@ -182,11 +163,11 @@ class _Loop:
         for micro in range(recipe.gradient_accumulation_steps):
             place = self.history.step * recipe.gradient_accumulation_steps + micro
             place = place * accelerator.num_processes + accelerator.process_index
-            batch, sigma, noise = read_samples(recipe, place, self.examples, self.null_prompt)
+            batch, sigma, noise = read_samples(recipe, place, self.job.examples, self.job.null_prompt)
             with accelerator.accumulate(self.state.transformer):
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
                     model = self.state.transformer
-                    losses = self.loss(model, batch.to(device), sigma.to(device), noise.to(device))
+                    losses = self.job.loss(model, batch.to(device), sigma.to(device), noise.to(device))
                 accelerator.backward(losses.mean())
                 seen += zip(batch.names, sigma.tolist(), losses.detach(), strict=True)
                 if accelerator.sync_gradients:

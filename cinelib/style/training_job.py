@@ -5,21 +5,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import torch
-from diffusers import WanTransformer3DModel
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from cinelib import provenance
 from cinelib.files import digest
 from cinelib.function_source import rebuilt, standalone
-from cinelib.style import training
 from cinelib.style.adapter_card import AdapterCard
 from cinelib.style.encoded_clips import Example
 from cinelib.style.flow_matching import Loss, flow_matching_loss
-from cinelib.style.history import History
 from cinelib.style.parameters import Recipe, Strategy
 from cinelib.style.samples import SampleClips
-from cinelib.wan import pipeline
+
+COSMETIC = {"log_every", "checkpoint_every", "checkpoints_kept"}  # may differ between run and continuation
 
 
 def _written(loss: Callable) -> dict[str, str]:
@@ -66,45 +63,18 @@ class TrainingJob:
         Raises:
             ValueError: the loss uses what cannot be written down.
         """
+        modules = [f"{__package__}.training", *([f"{__package__}.launch"] if self.processes > 1 else [])]
         decides = {
             "card": asdict(self.card),
-            "recipe": self.recipe.model_dump(mode="json", exclude=training.COSMETIC),
+            "recipe": self.recipe.model_dump(mode="json", exclude=COSMETIC),
             "examples": [example.entries for example in self.examples],
             "validation": [example.entries for example in self.validation],
             "samples": self.samples and asdict(self.samples),
             **{name: getattr(self, name) for name in ("adapter", "component", "dtype", "base_precision")},
             **{name: getattr(self, name) for name in ("processes", "strategy")},
-            "code": provenance.code_of_function(self.loss, training.__name__, *self._launcher()),
+            "code": provenance.code_of_function(self.loss, *modules),
         }
         return replace(self, folder=cache / "training" / f"{self.adapter}-{digest(decides)[:16]}")
-
-    def run(
-        self,
-        transformer: WanTransformer3DModel,
-        pipe: pipeline.FirstLastPipeline,
-        log: Callable[[str], None] = print,
-        progress: Callable[[int, int], None] | None = None,
-        device: torch.device | None = None,
-    ) -> History:
-        """Do it in this process, as `training.train`; the VAE of `pipe` decodes the sample clips."""
-        return training.train(
-            transformer,
-            self.examples,
-            self.validation,
-            self.null_prompt,
-            self.recipe,
-            self.folder,
-            self.loss,
-            self.adapter,
-            log,
-            progress,
-            self.samples.start(pipe, self.validation, self.folder) if self.samples else None,
-            self.board,
-            device,
-        )
-
-    def _launcher(self) -> tuple[str, ...]:
-        return ("cinelib.style.launch",) if self.processes > 1 else ()
 
 
 JSON = TypeAdapter(TrainingJob)

@@ -97,7 +97,7 @@ class TrainingState:
             average = {"steps": self.average.optimization_step, "weights": distributed.copy(shadows)}
         return {
             "weights": distributed.copy(self.weights),
-            "optimizer": None if by_deepspeed else distributed.optimizer_state(self.optimizer),
+            "optimizer": None if by_deepspeed else distributed.optimizer_state(self.model, self.optimizer),
             "schedule": self.schedule.state_dict(),
             "average": average,
         }
@@ -120,7 +120,7 @@ class TrainingState:
                 str(folder), shares_folder(folder, step).name, load_module_strict=False
             )
         else:
-            distributed.load_optimizer_state(self.optimizer, state["optimizer"])
+            distributed.load_optimizer_state(self.model, self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         if self.average is not None:
             self.average.optimization_step = state["average"]["steps"]

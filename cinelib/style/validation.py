@@ -2,7 +2,6 @@
 
 import resource
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,46 +9,35 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from cinelib.style import distributed, lora
-from cinelib.style.encoded_clips import Example
-from cinelib.style.flow_matching import Loss, validate, validation_sigmas
+from cinelib.style.flow_matching import validate, validation_sigmas
 from cinelib.style.history import EarlyStopping, History, TrainingBoard
-from cinelib.style.parameters import Recipe
 from cinelib.style.samples import Samples
+from cinelib.style.training_job import TrainingJob
 from cinelib.style.training_state import TrainingState
 
 
 class Validation:
     """Held-out loss, sample clips and adapter norm of one training, and when they end it.
 
-    `examples` are held out. `trained_on` are the training's own: the loss is measured on as many of them.
+    The loss is also measured on as many of the training's own clips as are held out.
 
     Raises:
         ValueError: the recipe stops on what is not measured, or clips are to be sampled with a
             transformer that is trained for some noise levels only.
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        examples: Sequence[Example],
-        samples: Samples | None,
-        loss: Loss,
-        adapter: str,
-        trained_on: Sequence[Example],
-    ) -> None:
-        self.recipe, self.examples, self.samples = recipe, examples, samples
-        self.trained_on = trained_on[: len(examples)]
-        self.loss, self.adapter = loss, adapter
+    def __init__(self, job: TrainingJob, samples: Samples | None) -> None:
+        self.job, self.recipe, self.samples = job, job.recipe, samples
         self.stopping: dict[str, EarlyStopping] = {}
         self.board: TrainingBoard | None = None
-        if samples and recipe.sigma_range != (0.0, 1.0):
-            raise ValueError(f"no clip can be sampled from noise levels {recipe.sigma_range} alone")
-        stops = recipe.early_stopping
-        if recipe.patience and stops in ("loss", "either"):
-            if not examples:
+        if samples and self.recipe.sigma_range != (0.0, 1.0):
+            raise ValueError(f"no clip can be sampled from noise levels {self.recipe.sigma_range} alone")
+        stops = self.recipe.early_stopping
+        if self.recipe.patience and stops in ("loss", "either"):
+            if not job.validation:
                 raise ValueError(f"early_stopping {stops!r} needs held-out examples, there are none")
             self.stopping["validation"] = EarlyStopping("held-out loss")
-        if recipe.patience and stops in ("perceptual", "either"):
+        if self.recipe.patience and stops in ("perceptual", "either"):
             if samples is None:
                 raise ValueError(f"early_stopping {stops!r} needs sample clips, there are none")
             self.stopping["samples"] = EarlyStopping(samples.distance.name)
@@ -77,7 +65,7 @@ class Validation:
     def measure(self, state: TrainingState, history: History) -> None:
         """Measure what is due at this step; sets `history.stopped`."""
         last = history.step == self.recipe.max_train_steps
-        held_out = self.examples and (last or history.step % self.recipe.validation_every == 0)
+        held_out = self.job.validation and (last or history.step % self.recipe.validation_every == 0)
         samples = self.samples and (last or history.step % self.samples.settings.every == 0)
         if not (held_out or samples):
             return
@@ -101,11 +89,17 @@ class Validation:
             self.board.rows("train", [row])
 
     def _held_out(self, state: TrainingState, step: int) -> dict[str, float]:
-        how = self.loss, validation_sigmas(self.recipe.sigma_range), self.recipe.precision
-        row = validate(state.model, self.examples, *how)
+        how = self.job.loss, validation_sigmas(self.recipe.sigma_range), self.recipe.precision
+        row = validate(state.model, self.job.validation, *how)
+        trained_on = self.job.examples[: len(self.job.validation)]
         # at the same levels with the same noise: the gap to it is what is learned by heart
-        own = validate(state.model, self.trained_on, *how)["loss"]
-        return {"step": step, **row, "train_loss": own, "adapter_norm": lora.norm(state.model, self.adapter)}
+        own = validate(state.model, trained_on, *how)["loss"]
+        return {
+            "step": step,
+            **row,
+            "train_loss": own,
+            "adapter_norm": lora.norm(state.model, self.job.adapter),
+        }
 
     def _sample(self, state: TrainingState, step: int) -> dict[str, float]:
         drawn = self.samples.draw(state.model, self.recipe.precision)

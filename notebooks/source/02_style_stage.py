@@ -494,7 +494,7 @@ def job(name: str, clips: list, recipe, expert: str = "transformer") -> Training
 # %%
 from tqdm.auto import tqdm
 
-from cinelib.style import distributed, launch
+from cinelib.style import distributed, launch, training
 from cinelib.style.history import History
 
 
@@ -505,8 +505,9 @@ def fit(transformer, job: TrainingJob) -> History:
     lora.add(transformer, card, job.adapter, seed=params.seed)
     if job.processes == 1:
         with tqdm(total=job.recipe.max_train_steps, desc=job.adapter, disable=stage.unattended) as bar:
-            vae = pipe if job.samples else None
-            return job.run(transformer, vae, stage.log, lambda step, total: bar.update(step - bar.n))
+            samples = job.samples.start(pipe, job.validation, job.folder) if job.samples else None
+            progress = lambda step, total: bar.update(step - bar.n)  # noqa: E731
+            return training.train(transformer, job, samples, stage.log, progress)
     transformer.to("cpu")  # the processes need its place
     history, weights = launch.train(job, stage.log)
     transformer.to(device)

@@ -31,6 +31,7 @@ from yardstick import Yardstick
 from cinelib.preparation.dataset import VideoFolder
 from cinelib.style import cache, encoded_clips, flow_matching, lora, training
 from cinelib.style.parameters import Recipe
+from cinelib.style.training_job import TrainingJob
 from cinelib.wan import pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,8 +84,8 @@ def ours(task: Task, folder: Path, yardstick: Yardstick) -> Measured:
         precision="fp32",
         caption_dropout=0.0,
     )
-    quiet = lambda line: None  # noqa: E731
-    history = training.train(transformer, found, (), null, recipe, folder / "checkpoints", log=quiet)
+    job = TrainingJob(task.model, task.card, recipe, tuple(found), (), null, folder / "checkpoints")
+    history = training.train(transformer, job, log=lambda line: None)
     lora.save(folder / "lora", transformer, task.card)
     ended = time.perf_counter()
     step = statistics.median(row["seconds"] for row in history.train)

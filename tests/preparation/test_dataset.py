@@ -5,10 +5,11 @@ import corpus
 import numpy as np
 import pytest
 
+from cinelib.files import hash_of
 from cinelib.preparation import clips
 from cinelib.preparation.captions import Captions
 from cinelib.preparation.clips import write_dataset
-from cinelib.preparation.dataset import DatasetError, VideoFolder, digest
+from cinelib.preparation.dataset import DatasetError, VideoFolder
 from cinelib.preparation.isolation import Child, ChildError
 from cinelib.preparation.selection import COLUMNS, Rules, decide, write_report
 from cinelib.preparation.sources import survey
@@ -74,7 +75,7 @@ def test_dataset_holds_what_its_metadata_says(tmp_path, footage, child):
         assert frames.shape == (clip.num_frames, 32, 48, 3) and clip.num_frames % 4 == 1
         assert read_video(clip.path)[1] == pytest.approx(16)
         assert clip.end - clip.start == pytest.approx(clip.num_frames / 16, abs=1e-5)
-        assert decision.clip == clip.file_name and digest(clip.path) == clip.sha256
+        assert decision.clip == clip.file_name and hash_of(clip.path) == clip.sha256
         # High quality: what was cut is what was written (compared in grey: 4:2:0 halves the colour's size).
         written, wanted = frames.mean(-1), clips.cut(decision, child, 32, 48, 16).mean(-1)
         assert np.abs(written - wanted).mean() < 3

@@ -8,9 +8,9 @@ import tiny_training
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tiny_training import MODEL, RECIPE, changed, fit, fresh_transformer, quiet, same, weights
+from tiny_training import MODEL, RECIPE, changed, fit, fresh_transformer, same, weights
 
-from cinelib.style import encoded_clips, flow_matching, lora, samples, training
+from cinelib.style import encoded_clips, flow_matching, lora, samples
 from cinelib.style.history import EarlyStopping, TrainingBoard
 from cinelib.wan import conditioning, pipeline
 
@@ -118,8 +118,7 @@ def test_what_is_not_measured_cannot_stop(transformer, encoded, tmp_path):
     with pytest.raises(ValueError, match="needs sample clips"):
         fit(transformer, encoded, tmp_path, recipe)
     with pytest.raises(ValueError, match="needs held-out examples"):
-        recipe = changed(RECIPE, patience=2)
-        training.train(transformer, encoded[0], [], encoded[1], recipe, tmp_path, log=quiet)
+        fit(transformer, encoded, tmp_path, changed(RECIPE, patience=2), validation=())
 
 
 # --- sample clips ----------------------------------------------------------------------------------

@@ -15,14 +15,14 @@ import torch
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
-from tiny_training import CARD, MODEL, RECIPE, changed, fit, fresh_transformer, same, weights
+from tiny_training import RECIPE, changed, fit, fresh_transformer, same, weights
 
 from cinelib.function_source import rebuilt
 from cinelib.style import checks, launch, lora, training
 from cinelib.style.checkpoints import CheckpointError, Checkpoints
 from cinelib.style.parameters import Strategy
 from cinelib.style.samples import SampleClips
-from cinelib.style.training_job import JSON, TrainingJob
+from cinelib.style.training_job import JSON
 
 TESTS = Path(__file__).resolve().parents[1] / "fixtures"
 ONE_CLIP = changed(RECIPE, gradient_accumulation_steps=1, ema_decay=0.5)
@@ -49,11 +49,8 @@ def one_process(encoded, tmp_path_factory):
 
 
 def job(encoded=((), "null"), folder="checkpoints", **changes):
-    found, null = encoded
-    values = {"recipe": ONE_CLIP, "examples": tuple(found[1:]), "null_prompt": null}
-    values |= {"model": MODEL, "card": CARD, "folder": Path(folder), "validation": tuple(found[:1])}
-    values |= {"processes": 2, "strategy": "ddp"}
-    return TrainingJob(**{**values, **changes})
+    values = {"recipe": ONE_CLIP, "processes": 2, "strategy": "ddp"}
+    return tiny_training.job(encoded, folder, **{**values, **changes})
 
 
 def assert_equal_runs(history, found, one_process, atol=1e-5):

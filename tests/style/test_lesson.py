@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 import tiny_training
 import torch
-from tiny_training import CARD, ENCODING, MODEL, RECIPE, changed, fit, fresh_transformer, quiet, same, weights
+from tiny_training import ENCODING, MODEL, RECIPE, changed, fit, fresh_transformer, quiet, same, weights
 
 from cinelib import provenance
 from cinelib.function_source import rebuilt, standalone
 from cinelib.preparation.dataset import VideoFolder
-from cinelib.style import cache, encoded_clips, launch
+from cinelib.style import cache, encoded_clips, launch, training
 from cinelib.style.flow_matching import flow_matching_loss
-from cinelib.style.training_job import TrainingJob
 
 PACKAGE = Path(provenance.__file__).parent
 CELL = """
@@ -47,8 +46,7 @@ def cell(*edit):
 
 
 def job(encoded, loss, **more):
-    found, null = encoded
-    return TrainingJob(MODEL, CARD, RECIPE, tuple(found[1:]), tuple(found[:1]), null, loss=loss, **more)
+    return tiny_training.job(encoded, loss=loss, **more)
 
 
 def name(encoded, loss=flow_matching_loss, **more):
@@ -57,7 +55,7 @@ def name(encoded, loss=flow_matching_loss, **more):
 
 def trained(encoded, loss, root):
     transformer = fresh_transformer()
-    return job(encoded, loss).placed(root).run(transformer, None, quiet), weights(transformer)
+    return training.train(transformer, job(encoded, loss).placed(root), log=quiet), weights(transformer)
 
 
 def test_an_edited_loss_is_trained_anew_and_a_comment_is_not(encoded, tmp_path):

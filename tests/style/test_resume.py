@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import tiny_training
 import torch
-from tiny_training import RECIPE, changed, fit, fresh_transformer, quiet, same, weights
+from tiny_training import RECIPE, changed, fit, fresh_transformer, same, weights
 
-from cinelib.style import cache, distributed, lora, training
+from cinelib.style import cache, distributed, flow_matching, lora, training
 from cinelib.style.checkpoints import CheckpointError, Checkpoints, shares_folder
 from cinelib.style.distributed import fill
 from cinelib.style.training_state import TrainingState
@@ -239,14 +239,14 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(transfo
     calls = []
 
     def poisoned(model, batch, sigma, noise):
-        loss = training.flow_matching_loss(model, batch, sigma, noise)
+        loss = flow_matching.flow_matching_loss(model, batch, sigma, noise)
         calls.append(batch.names[0])
         return loss * float("nan") if len(calls) == 7 else loss  # the first micro-batch of step 4
 
     recipe = changed(RECIPE, validation_every=100, checkpoint_every=100)
-    found, null = encoded
     with pytest.raises(training.TrainingDiverged, match="step 4: the loss is nan on clips/") as error:
-        training.train(transformer, found, (), null, recipe, tmp_path, loss=poisoned, log=quiet)
+        given = {"examples": tuple(encoded[0]), "validation": (), "loss": poisoned}
+        fit(transformer, encoded, tmp_path, recipe, **given)
     assert calls[6] in str(error.value) and str(error.value).count("clips/") == 1
     (kept,) = tmp_path.glob("step-00000003-*.pt")
     kept = torch.load(kept, weights_only=True)["state"]["weights"]

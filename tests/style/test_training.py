@@ -6,17 +6,18 @@ import math
 import shutil
 import threading
 
+import cv2
 import numpy as np
 import pytest
 import style_dataset
 import tiny_training
 import torch
-from tiny_training import CARD, ENCODING, MODEL, RECIPE, changed, fit, fresh_transformer, quiet, same, weights
+from tiny_training import CARD, ENCODING, MODEL, RECIPE, changed, fit, fresh_transformer, same, weights
 
 from cinelib.parameters import ParameterError, resolve
 from cinelib.preparation import storyboard
 from cinelib.preparation.dataset import VideoFolder
-from cinelib.style import cache, encoded_clips, flow_matching, grading, lora, training, training_state
+from cinelib.style import cache, encoded_clips, flow_matching, grading, lora, training_state
 from cinelib.style.parameters import StyleStage
 from cinelib.style.training_state import TrainingState
 from cinelib.wan import conditioning, pipeline
@@ -197,11 +198,15 @@ def test_scrambled_examples_differ_in_caption_and_look(dataset, store, encoded):
     assert {e.prompt for e in encoded[0]} == {e.prompt for e in control}
 
 
+def measured(frame):
+    """The grade of a frame (H, W, 3) uint8 RGB."""
+    lab = cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3)
+    return grading.Grade(*(tuple(map(float, values)) for values in (lab.mean(0), lab.std(0))))
+
+
 def test_drawn_grades_surround_the_neutral_stills():
     stills = [still for scene in storyboard.read_storyboard("data/storyboard") for still in scene.stills]
-    neutral = np.array(
-        [grading.measure(np.asarray(storyboard.open_still(still, 64, 112))).mean for still in stills]
-    )
+    neutral = np.array([measured(np.asarray(storyboard.open_still(still, 64, 112))).mean for still in stills])
     drawn = np.array([grading.draw(0, k).mean for k in range(500)])
     error = 2.5 * neutral.std(0) / np.sqrt(len(neutral))
     assert (np.abs(drawn.mean(0) - neutral.mean(0)) < error).all(), "the control would be pulled somewhere"
@@ -213,10 +218,10 @@ def test_regrading_gives_the_first_frame_the_grade_and_keeps_the_rest_in_step():
     frames = np.stack([np.full((8, 8, 3), value, np.uint8) for value in (90, 100)])
     frames[:, ::2] += 40
     grade = grading.Grade((45.0, 3.0, -4.0), (8.0, 2.0, 2.0))
-    found = grading.measure(grading.apply(frames, grade)[0])
+    found = measured(grading.apply(frames, grade)[0])
     np.testing.assert_allclose(found.mean, grade.mean, atol=0.5)
     assert found.std[0] == pytest.approx(8.0, abs=0.5)
-    own = grading.measure(frames[0])
+    own = measured(frames[0])
     again = grading.apply(frames, dataclasses.replace(own, std=(own.std[0], 4.0, 4.0)))
     assert np.abs(again.astype(int) - frames).max() <= 3
 
@@ -307,7 +312,7 @@ def test_training_changes_the_adapter_only_and_lowers_the_training_loss(transfor
     one = (encoded[0][:1], encoded[1])
     recipe = changed(RECIPE, max_train_steps=60, caption_dropout=0.0, validation_every=30)
     start = flow_matching.validate(transformer, one[0])["loss"]
-    history = training.train(transformer, one[0], one[0], one[1], recipe, tmp_path, log=quiet)
+    history = fit(transformer, one, tmp_path, recipe, examples=tuple(one[0]), validation=tuple(one[0]))
     assert not same(before, weights(transformer))
     assert all(torch.equal(p, frozen[n]) for n, p in transformer.named_parameters() if n in frozen)
     assert history.validation[0]["loss"] == start
@@ -383,7 +388,7 @@ def test_clips_of_different_lengths_cannot_share_a_batch(encoded):
 
 def test_an_empty_dataset_is_refused(transformer, encoded, tmp_path):
     with pytest.raises(ValueError, match="no examples"):
-        training.train(transformer, [], [], encoded[1], RECIPE, tmp_path, log=quiet)
+        fit(transformer, encoded, tmp_path, examples=())
 
 
 def test_a_bf16_base_trains_an_fp32_adapter_that_the_pipeline_samples_with(encoded, tmp_path):

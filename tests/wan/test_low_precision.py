@@ -5,10 +5,10 @@ import pytest
 import tiny_training
 import torch
 from PIL import Image
-from tiny_training import CARD, MODEL, RECIPE, changed, quiet, same, weights
+from tiny_training import CARD, MODEL, RECIPE, changed, fit, same, weights
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cinelib.style import encoded_clips, flow_matching, lora, training
+from cinelib.style import encoded_clips, flow_matching, lora
 from cinelib.wan import low_precision, pipeline
 from cinelib.wan import sampling as generation
 
@@ -58,7 +58,7 @@ def test_a_base_in_few_bits_trains_an_fp32_adapter(encoded, tmp_path, precision)
     start, frozen = weights(transformer), bits(transformer)
     recipe = changed(RECIPE, max_train_steps=30, validation_every=30, caption_dropout=0.0)
     one = encoded[0][:1]
-    history = training.train(transformer, one, one, encoded[1], recipe, tmp_path, log=quiet)
+    history = fit(transformer, encoded, tmp_path, recipe, examples=one, validation=one)
     assert history.validation[-1]["loss"] < history.validation[0]["loss"]
     assert all(value.dtype == torch.float32 for value in weights(transformer).values())
     assert not same(start, weights(transformer)) and same(frozen, bits(transformer))

@@ -11,11 +11,11 @@ import tiny_wan
 import torch
 from diffusers import WanImageToVideoPipeline
 from PIL import Image
-from tiny_training import changed
+from tiny_training import changed, fit
 
 import cinelib
 from cinelib.preparation.dataset import VideoFolder
-from cinelib.style import cache, encoded_clips, flow_matching, lora, lora_export, training
+from cinelib.style import cache, encoded_clips, flow_matching, lora, lora_export
 from cinelib.style.parameters import Recipe
 from cinelib.wan import conditioning, layers, pipeline
 from cinelib.wan import layout as wan_layout
@@ -75,11 +75,8 @@ def trained(folder, encoded, part, sigma_range, where):
     pipe = pipeline.load_pipeline(folder, device="cpu", without=(*ENCODERS, *others))
     transformer = getattr(pipe, part)
     count = lora.add(transformer, CARD)
-    found, null = encoded
     recipe = changed(RECIPE, sigma_range=sigma_range)
-    history = training.train(
-        transformer, found[1:], found[:1], null, recipe, where / f"training-{part}", log=lambda line: None
-    )
+    history = fit(transformer, encoded, where / f"training-{part}", recipe)
     assert count == layers.trainable_count(transformer, "attn2", 2)
     assert history.step == 1 and lora.norm(transformer) > 0
     lora.save(where / "lora", transformer, CARD, expert=part)

@@ -1,5 +1,6 @@
 """Notebook 02: a process that `style.launch.train` starts: `python -m cinelib.style.launch JOB.json`."""
 
+import functools
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ import torch
 import torch.distributed
 from safetensors.torch import save_file
 
-from cinelib.style import distributed, lora
+from cinelib.style import distributed, lora, training
 from cinelib.style.training_job import JSON, TrainingJob
 from cinelib.wan import pipeline
 
@@ -48,7 +49,9 @@ def work(job: TrainingJob, folder: Path) -> None:
     )
     transformer = getattr(pipe, job.component)
     lora.add(transformer, job.card, job.adapter, seed=job.recipe.seed)
-    history = job.run(transformer, pipe, lambda line: print(line, flush=True), device=device)
+    samples = job.samples.start(pipe, job.validation, job.folder) if job.samples else None
+    log = functools.partial(print, flush=True)
+    history = training.train(transformer, job, samples, log, device=device)
     weights = distributed.copy(lora.parameters(transformer, job.adapter))
     if int(os.environ.get("RANK", 0)) == 0:
         save_file(weights, folder / "weights.safetensors")
