@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cinelib.parameters import ParameterError
 from cinelib.preparation.dataset import Clip, DatasetError, VideoFolder, window_length
-from cinelib.style.parameters import Strategy, StyleStage
+from cinelib.style.parameters import Strategy, StyleStage, check_strategy
 from cinelib.wan.geometry import read_configs
 
 if TYPE_CHECKING:
@@ -77,18 +77,11 @@ def check_processes(
     if not 1 <= processes <= devices:
         what = "CPU cores" if kind == "cpu" else f"{kind} devices"
         raise ValueError(f"processes is {processes}, this machine has {devices} {what}")
-    if (strategy == "single") != (processes == 1):
-        right = "strategy single is one process; ddp, fsdp2 and deepspeed_zero2 are for two or more"
-        raise ValueError(f"strategy {strategy} with processes {processes}: {right}")
+    check_strategy(strategy, processes, base_precision)
     if kind == "cpu" and strategy in ON_CPU:
         raise ValueError(f"strategy {strategy} does not run on a CPU: {ON_CPU[strategy]}; use ddp")
     if strategy == "deepspeed_zero2" and importlib.util.find_spec("deepspeed") is None:
         raise ModuleNotFoundError("strategy deepspeed_zero2 needs DeepSpeed: pip install -e '.[accelerator]'")
-    if base_precision and strategy == "fsdp2":
-        raise ValueError(
-            f"base_precision {base_precision!r} and strategy fsdp2 both divide the base: "
-            "leave base_precision empty, or use ddp"
-        )
 
 
 def _said(check: Callable[..., None], *values: Any) -> list[str]:

@@ -35,9 +35,11 @@ def add(transformer: WanTransformer3DModel, card: AdapterCard, name: str = "styl
     if card.rank < 1 or not card.alpha > 0:
         raise ValueError(f"rank and alpha must be positive, got rank {card.rank}, alpha {card.alpha}")
     expected = trainable_count(transformer, card.targets, card.rank)
+    scale = {"lora_alpha": card.alpha, "use_rslora": card.use_rslora}
+    config = LoraConfig(r=card.rank, target_modules=target_pattern(card.targets), **scale)
     transformer.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
-        transformer.add_adapter(_peft_config(card), adapter_name=name)
+        transformer.add_adapter(config, adapter_name=name)
     generator = torch.Generator().manual_seed(seed)
     adapter = parameters(transformer, name)
     for key, parameter in adapter.items():
@@ -50,17 +52,6 @@ def add(transformer: WanTransformer3DModel, card: AdapterCard, name: str = "styl
     trainable = sum(p.numel() for p in transformer.parameters() if p.requires_grad)
     assert count == trainable == expected, (count, trainable, expected)
     return count
-
-
-def _peft_config(card: AdapterCard) -> LoraConfig:
-    return LoraConfig(
-        r=card.rank,
-        lora_alpha=card.alpha,
-        target_modules=target_pattern(card.targets),
-        use_rslora=card.use_rslora,
-        lora_dropout=0.0,
-        bias="none",
-    )
 
 
 def parameters(transformer: WanTransformer3DModel, name: str = "style") -> dict[str, torch.nn.Parameter]:

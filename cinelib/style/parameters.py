@@ -45,6 +45,17 @@ _SMOKE = {
 }
 
 
+def check_strategy(strategy: Strategy, processes: int, base_precision: str) -> None:
+    """Refuse what no machine can do. Raises ValueError."""
+    if (strategy == "single") != (processes == 1):
+        raise ValueError(
+            f"strategy {strategy!r} with processes {processes}: single is one process, "
+            "ddp, fsdp2 and deepspeed_zero2 are for two or more"
+        )
+    if base_precision and strategy == "fsdp2":
+        raise ValueError(f"base_precision {base_precision!r} cannot be sharded: use strategy 'ddp'")
+
+
 class Adapter(VideoShape):
     """What is adapted, and with how large a LoRA: the parameters that a reader of notebook 02 sees first."""
 
@@ -144,13 +155,7 @@ class StyleStage(Training, Adapter):
 
     @model_validator(mode="after")
     def _shared(self) -> Self:
-        if (self.strategy == "single") != (self.processes == 1):
-            raise ValueError(
-                f"strategy {self.strategy!r} with processes {self.processes}: single is one process, "
-                "ddp, fsdp2 and deepspeed_zero2 are for two or more"
-            )
-        if self.base_precision and self.strategy == "fsdp2":
-            raise ValueError(f"base_precision {self.base_precision!r} cannot be sharded: use strategy 'ddp'")
+        check_strategy(self.strategy, self.processes, self.base_precision)
         return self
 
     def recipe(self, sigma_range: tuple[float, float] = (0.0, 1.0)) -> Recipe:

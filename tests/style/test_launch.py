@@ -69,8 +69,8 @@ def assert_equal_runs(history, found, one_process, atol=1e-5):
         (0, "single", "cpu", "processes is 0, this machine has 4 CPU cores"),
         (5, "ddp", "cpu", "processes is 5, this machine has 4 CPU cores"),
         (3, "ddp", "cuda", "processes is 3, this machine has 2 cuda devices"),
-        (2, "single", "cpu", "strategy single with processes 2"),
-        (1, "ddp", "cpu", "strategy ddp with processes 1"),
+        (2, "single", "cpu", "strategy 'single' with processes 2"),
+        (1, "ddp", "cpu", "strategy 'ddp' with processes 1"),
         (2, "fsdp2", "cpu", "fsdp2 does not run on a CPU: accelerate .* use ddp"),
     ],
 )
@@ -83,7 +83,7 @@ def test_what_cannot_be_launched_is_refused(monkeypatch, processes, strategy, ki
 
 def test_a_low_precision_base_is_not_sharded_and_deepspeed_must_be_there(monkeypatch):
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
-    with pytest.raises(ValueError, match="base_precision 'fp8' and strategy fsdp2"):
+    with pytest.raises(ValueError, match="base_precision 'fp8' cannot be sharded"):
         checks.check_processes(2, "fsdp2", "fp8", torch.device("cuda"))
     monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install"):

@@ -64,6 +64,10 @@ def test_a_base_in_few_bits_trains_an_fp32_adapter(encoded, tmp_path, precision)
     assert not same(start, weights(transformer)) and same(frozen, bits(transformer))
 
 
+def stored_bytes(transformer):
+    return sum(parameter.nbytes for parameter in transformer.parameters())
+
+
 @pytest.mark.parametrize("precision, share", [("fp8", 1 / 4), ("nf4", 1 / 8)])
 def test_the_linear_layers_of_the_blocks_take_their_share_of_the_bytes(precision, share):
     def linear(transformer):
@@ -72,7 +76,7 @@ def test_the_linear_layers_of_the_blocks_take_their_share_of_the_bytes(precision
 
     plain, small = base(), stored(precision)
     assert linear(small) == pytest.approx(share * linear(plain), rel=0.01)
-    assert low_precision.stored_bytes(small) < low_precision.stored_bytes(plain)
+    assert stored_bytes(small) < stored_bytes(plain)
 
 
 def test_a_fresh_adapter_is_drawn_in_fp32_whatever_the_base_is_stored_in():
@@ -122,7 +126,7 @@ def test_a_card_is_never_given_more_of_the_base_than_is_stored(dtype):
     (read, _), (total, pipe) = moved("cpu"), moved("meta")  # diffusers reads by way of the meta device too
     assert {value.device.type for value in pipe.transformer.parameters()} == {"meta"}
     buffers = sum(buffer.nbytes for buffer in pipe.transformer.buffers())
-    assert total - read == low_precision.stored_bytes(pipe.transformer) + buffers
+    assert total - read == stored_bytes(pipe.transformer) + buffers
 
 
 def test_what_waits_to_be_divided_stays_on_the_cpu_in_the_cards_precision():
