@@ -1,6 +1,6 @@
 """Notebook 02: sample clips during training, from the same noise, and their distance to the film's.
 
-An LPIPS plateau is the source's stopping rule. Distances to aligned frames punish motion that is a little
+The source stops when LPIPS no longer falls. Distances to aligned frames punish motion that is a little
 late as if it were wrong, and a clip that stands still can look better than one that moves. So the samples'
 own movement is measured beside the distance: 1 moves as the film does, 0 stands still.
 """

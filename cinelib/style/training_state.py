@@ -27,7 +27,7 @@ class TrainingState:
 
     Attributes:
         origin: digest of the weights that training starts from.
-        transformer: to be called in training; `model` is the same without the engine's wrapping.
+        transformer: to be called in training; `model` is the same without accelerate's wrapping.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class TrainingState:
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(transformer, frozen)
         self.transformer, self.optimizer = accelerator.prepare(transformer, optimizer)
         self.model = accelerator.unwrap_model(self.transformer)
-        self.weights = lora.parameters(self.model, name)  # an engine that shards has put its own in place
+        self.weights = lora.parameters(self.model, name)  # a strategy that shards has put its own in place
         self.average = EMAModel(self.weights.values(), decay=recipe.ema_decay) if recipe.ema_decay else None
 
     def step(self) -> None:

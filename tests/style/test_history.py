@@ -85,17 +85,17 @@ def test_without_an_average_training_is_untouched_by_it(transformer, encoded, tm
 # --- early stopping --------------------------------------------------------------------------------
 
 
-def test_a_plateau_counts_measurements_since_the_lowest():
-    plateau, kept = EarlyStopping("held-out loss"), []
+def test_early_stopping_counts_measurements_since_the_lowest():
+    stopping, kept = EarlyStopping("held-out loss"), []
     for step, value in enumerate([3.0, 2.0, 2.0, math.nan, 2.5]):
-        plateau.note(value, step, lambda: kept.append("copy") or {"w": torch.ones(1)})
-    assert (plateau.best, plateau.step, plateau.since, len(kept)) == (2.0, 1, 3, 2)
-    assert plateau.reason(0) is plateau.reason(4) is None
-    assert "has not fallen below 2.0000 (step 1) in 3 measurements" in plateau.reason(3)
+        stopping.note(value, step, lambda: kept.append("copy") or {"w": torch.ones(1)})
+    assert (stopping.best, stopping.step, stopping.since, len(kept)) == (2.0, 1, 3, 2)
+    assert stopping.reason(0) is stopping.reason(4) is None
+    assert "has not fallen below 2.0000 (step 1) in 3 measurements" in stopping.reason(3)
 
 
 @pytest.mark.parametrize("curve", ["perceptual", "either"])
-def test_a_perceptual_plateau_stops_and_keeps_its_best_weights(transformer, encoded, pipe, tmp_path, curve):
+def test_a_distance_that_falls_no_more_stops_and_keeps_its_best(transformer, encoded, pipe, tmp_path, curve):
     start = weights(transformer)
     recipe = changed(RECIPE, max_train_steps=40, validation_every=40, patience=3, early_stopping=curve)
     found = clips(pipe, encoded, tmp_path / "samples", Growing())

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import peft
 import pytest
 import tiny_training
 import torch
+from course import read_source
 from tiny_training import ENCODING, MODEL, RECIPE, changed, fit, fresh_transformer, quiet, same, weights
 
 from cinelib import provenance
@@ -131,6 +134,41 @@ def test_several_processes_train_with_the_notebooks_loss(encoded, tmp_path):
     for plain, twice in zip(history.train[:1], doubled.train[:1], strict=True):
         assert twice["loss"] == pytest.approx(2 * plain["loss"])
     assert doubled.resumed_at == [] and not same(first, other)
+
+
+# --- the cells themselves --------------------------------------------------------------------------
+
+
+def source_of(text):
+    """The code cell of notebook 02 that holds `text`."""
+    cells = read_source(PACKAGE.parent / "notebooks" / "source" / "02_style_stage.py")
+    (found,) = [cell.text for cell in cells if cell.kind == "code" and text in cell.text]
+    return found
+
+
+def run_cells(*cells, **names):
+    for cell in cells:
+        exec(compile(cell, "cell", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("rank, alpha", [(8, 16.0), (3, 1.0)])
+def test_the_notebooks_lora_layer_equals_pefts(rank, alpha):
+    own, comparison = source_of("class LoRALinear"), source_of("peft.inject_adapter_in_model")
+    params = SimpleNamespace(rank=rank, lora_alpha=alpha)
+    run_cells(own, comparison, torch=torch, peft=peft, params=params)
+    for wrong in (own.replace("alpha / rank", "alpha"), own.replace("self.layer(x) +", "self.layer(x) -")):
+        assert wrong != own
+        with pytest.raises(AssertionError, match="peft's layer must be the one above"):
+            run_cells(wrong, comparison, torch=torch, peft=peft, params=params)
+
+
+def test_the_notebooks_loss_is_the_librarys(encoded):
+    batch, transformer = encoded_clips.read_batch(encoded[0][:2], 1), fresh_transformer()
+    own = run_cells(source_of("def flow_matching_loss("), torch=torch)["flow_matching_loss"]
+    given = transformer, batch, torch.tensor([0.2, 0.7]), torch.randn_like(batch.latents)
+    with torch.no_grad():
+        assert torch.equal(own(*given), flow_matching_loss(*given))
 
 
 # --- code in names ---------------------------------------------------------------------------------
