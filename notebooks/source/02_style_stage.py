@@ -164,8 +164,7 @@ pd.DataFrame(table, columns=columns).style.hide()
 # An image-to-video model is *given* the first frame and continues it. It has learned to keep that frame's colours. Train it on clips of the film, first frame included, and the look is already in
 # the input. There is nothing to explain, the loss is low from the start, and the LoRA stays idle. Users of every trainer report it: "my I2V LoRA has no effect".
 #
-# So we take the answer out of the question: the model is shown the first frame with a random plain grade, and must still reach the clip as it was filmed. Then only the LoRA can supply the look. We recolour with the
-# oldest method there is (Reinhard 2001): shift and stretch each CIELAB channel to a randomly drawn mean and spread. They are drawn the way neutral shots are spread, from daylight to neon: a still that lies outside of everything drawn would keep its colours.
+# So we take the answer out of the question. The model is shown the first frame in a random plain grade, and must still reach the clip as it was filmed. Then only the LoRA can supply the look. We recolour with the oldest method there is (Reinhard 2001): shift and stretch each CIELAB channel to a random mean and spread. They are drawn the way neutral shots are spread, from daylight to neon: a still outside of all that was drawn would keep its colours.
 
 # %%
 from cinelib.style import grading
@@ -183,13 +182,12 @@ stage.save_figure(figure, "regraded")
 figure
 
 # %% [markdown]
-# A quarter of the samples (`unaltered_share`) still see first *and* last frame in the film's look. They teach the LoRA to leave alone what is styled already: the next notebook asks for exactly that.
+# A quarter of the samples (`unaltered_share`) still see first *and* last frame in the film's look. They teach the LoRA to leave alone what is styled already. The next notebook needs exactly that.
 
 # %% [markdown]
 # ## 4. Encode once
 #
-# VAE, text encoder and image encoder are frozen, so their outputs never change. We compute them once and keep them. An entry is named by a hash of everything it depends on (clip, weights, size, frames, grade, code), so it cannot be out of date. If everything is there,
-# the encoders are not even loaded: on the 14B model that saves 11 GB of text encoder.
+# VAE, text encoder and image encoder are frozen, so their outputs never change. We compute them once and keep them. An entry is named by a hash of everything it depends on: clip, weights, size, frames, grade, code. So it cannot be out of date. If everything is there, the encoders are not even loaded: on the 14B model that saves 11 GB of text encoder.
 
 # %%
 from dataclasses import replace
@@ -444,8 +442,7 @@ def lora_parameters(blocks, width, rank):
 # %% [markdown]
 # ## 7. Train
 #
-# Each sample is drawn from (seed, its number) alone: clip, condition, caption or none, noise level, noise. So an interrupted training that is started again goes on with what it would have seen, and ends with the same bits. Try it: interrupt the
-# kernel during the next cell, and run the notebook again.
+# Each sample is drawn from (seed, its number) alone: clip, condition, caption or none, noise level, noise. So an interrupted training goes on with what it would have seen, and ends with the same bits. Try it: interrupt the kernel while it trains, and run the notebook again.
 #
 # Every `validation_every` steps we measure the loss on held-out clips, always at the same five noise levels and with the same noise. The training loss jumps about, because each step draws other levels; this one is comparable.
 # Every `sample_every` steps the held-out clip is *sampled* as well, from the same noise each time.
