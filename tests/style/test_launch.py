@@ -253,7 +253,7 @@ SHARDED = """
     import os
     import sys
     from pathlib import Path
-    sys.path.insert(0, {tests!r})
+    sys.path[:0] = {tests!r}
     import torch
     torch.set_num_threads(1)
     import test_launch as t
@@ -298,7 +298,8 @@ SHARDED = """
 
 @pytest.mark.slow
 def test_sharded_by_fsdp2_two_processes_equal_one_and_resume(folders, encoded, tmp_path, one_process):
-    values = {"tests": str(TESTS), "dataset": str(folders[0]), "store": str(folders[1])}
+    tests = [str(TESTS), str(Path(__file__).parent)]
+    values = {"tests": tests, "dataset": str(folders[0]), "store": str(folders[1])}
     script = tmp_path / "sharded.py"
     script.write_text(textwrap.dedent(SHARDED).format(**values, out=str(tmp_path)))
     environment = {**os.environ, **prepare_multi_gpu_env(parsed("fsdp2")[0]), "OMP_NUM_THREADS": "1"}
