@@ -969,22 +969,24 @@ answers.groupby(["world", "arm"], sort=False).mean().round(1)
 
 
 # %%
-def strip(clip: np.ndarray) -> np.ndarray:
-    """Three frames of a clip's first third (T, H, W, 3), side by side: later ones are less sharp."""
-    return np.hstack(clip[np.linspace(1, max(1, len(clip) // 3), 3).round().astype(int)])
+def strip(frames) -> np.ndarray:
+    """Frames (H, W, 3) side by side, with a white line after each."""
+    return np.hstack([np.pad(f, ((0, 0), (0, 3), (0, 0)), constant_values=255) for f in frames])
 
 
-def alone(still: np.ndarray) -> np.ndarray:
-    """A still in the middle of a white strip."""
-    white = np.full_like(still, 255)
-    return np.hstack([white, still, white])
+def first_third(clip: np.ndarray) -> np.ndarray:
+    """Three frames of a clip (T, H, W, 3): later ones are less sharp."""
+    return clip[np.linspace(1, max(1, len(clip) // 3), 3).round().astype(int)]
 
 
+# %%
 @show.styled()
 def draw_strips(part) -> None:
     """A column a scene, a row an arm: three frames at fixed noise."""
-    strips = {"neutral still": [alone(np.asarray(still)) for still in stills]}
-    strips |= {arm: [strip(clip) for clip in found] for arm, found in {**samples, **graded}.items()}
+    white = np.full_like(np.asarray(stills[0]), 255)
+    strips = {"neutral still": [strip([white, np.asarray(still), white]) for still in stills]}
+    for arm, found in {**samples, **graded}.items():
+        strips[arm] = [strip(first_third(clip)) for clip in found]
     shown = min(3, len(scenes))
     axes = part.subplots(len(strips), shown, squeeze=False)
     for row, (label, found) in zip(axes, strips.items(), strict=True):
