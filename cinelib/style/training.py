@@ -106,7 +106,7 @@ class _Loop:
             "examples": digest([e.entries for e in (*self.job.examples, *self.job.validation)]),
             "adapter": self.state.origin,
             "processes": self.accelerator.num_processes,
-            "engine": self.accelerator.distributed_type.value,
+            "strategy": self.accelerator.distributed_type.value,
         }
 
     @contextmanager
