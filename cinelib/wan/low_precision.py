@@ -63,8 +63,3 @@ def _four_bits(transformer: WanTransformer3DModel, device: torch.device) -> None
         weight = Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4", module=small)
         small.weight, small.bias = weight.to(quick).to(device), layer.bias  # the first `to` quantises
         transformer.blocks.set_submodule(name, small)
-
-
-def stored_bytes(transformer: WanTransformer3DModel) -> int:
-    """Bytes of all weights as they are stored now, adapters included."""
-    return sum(parameter.numel() * parameter.element_size() for parameter in transformer.parameters())

@@ -11,8 +11,7 @@ from tiny_training import CARD, MODEL, RECIPE, quiet, same, weights
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cinelib.style import encoded_clips, flow_matching, lora, training
-from cinelib.wan import low_precision, pipeline
-from cinelib.wan import sampling as generation
+from cinelib.wan import low_precision, pipeline, sampling
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +73,11 @@ def test_the_linear_layers_of_the_blocks_take_their_share_of_the_bytes(precision
 
     plain, small = base(), stored(precision)
     assert linear(small) == pytest.approx(share * linear(plain), rel=0.01)
-    assert low_precision.stored_bytes(small) < low_precision.stored_bytes(plain)
+    assert stored_bytes(small) < stored_bytes(plain)
+
+
+def stored_bytes(transformer):
+    return sum(parameter.nbytes for parameter in transformer.parameters())
 
 
 def test_a_fresh_adapter_is_drawn_in_fp32_whatever_the_base_is_stored_in():
@@ -124,7 +127,7 @@ def test_a_card_is_never_given_more_of_the_base_than_is_stored(dtype):
     (read, _), (total, pipe) = moved("cpu"), moved("meta")  # diffusers reads by way of the meta device too
     assert {value.device.type for value in pipe.transformer.parameters()} == {"meta"}
     buffers = sum(buffer.nbytes for buffer in pipe.transformer.buffers())
-    assert total - read == low_precision.stored_bytes(pipe.transformer) + buffers
+    assert total - read == stored_bytes(pipe.transformer) + buffers
 
 
 def test_what_waits_to_be_divided_stays_on_the_cpu_in_the_cards_precision():
@@ -153,16 +156,16 @@ def test_an_adapter_loaded_onto_a_base_in_few_bits_is_what_was_trained(encoded, 
 def test_components_that_come_and_go_sample_the_same_clip():
     """Under the hooks of `offload`, the CPU standing for the card."""
     still = Image.new("RGB", (48, 32), (200, 40, 90))
-    sampling = generation.Sampling(32, 48, 5, 2, 3.0)
+    clip = sampling.Sampling(32, 48, 5, 2, 3.0)
 
     def clips(offloaded):
         pipe = pipeline.load_pipeline(MODEL, device="cpu", base_precision="fp8")
         if offloaded:
             pipe.enable_model_cpu_offload(device="cpu")
         texts = ["a knight", "a castle"]
-        return generation.each(
-            pipe, lambda own, text: generation.generate(own, still, text, sampling), texts[:1], sampling
-        ) + [generation.generate(pipe, still, text, sampling) for text in texts]
+        return sampling.each(
+            pipe, lambda own, text: sampling.generate(own, still, text, clip), texts[:1], clip
+        ) + [sampling.generate(pipe, still, text, clip) for text in texts]
 
     for plain, offloaded in zip(clips(False), clips(True), strict=True):
         assert np.array_equal(plain, offloaded)
