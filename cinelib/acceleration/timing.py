@@ -1,29 +1,14 @@
-"""Notebook 04: times that can be compared, and what Wan's authors published."""
+"""Notebook 04: times that can be compared: warmed up, interleaved, with their conditions."""
 
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    pass
-
-
 Result = TypeVar("Result")
-
-
-# Seconds for Wan2.1 I2V-14B, 81 frames of 720x1280, 40 steps; from the table in Wan2.1's README.
-# Published by its authors, not measured here. (card, number of cards) -> seconds
-WAN_PUBLISHED_SECONDS = {
-    **{("A100-80GB", n): s for n, s in ((1, 2715.5), (2, 1371.7), (4, 716.1), (8, 389.7))},
-    **{("H100-80GB", n): s for n, s in ((1, 1491.6), (2, 753.9), (4, 403.9), (8, 238.8))},
-}
-
-
-WAN_PUBLISHED_PEAK_GB = {1: 76.7, 2: 58.5, 4: 40.6, 8: 31.6}
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,10 @@ class Gpu:
 
     def holds(self, *needed: Memory) -> Verdict:
         """Of the fullest of `needed`: "yes" if its high end fits, "no" if not even its low end does."""
-        bytes_free = self.free * 2**30
-        if max(one.low for one in needed) > bytes_free:
+        free = self.free * 2**30
+        if max(one.total - one.error for one in needed) > free:
             return "no"
-        return "yes" if max(one.high for one in needed) <= bytes_free else "tight"
+        return "yes" if max(one.total + one.error for one in needed) <= free else "tight"
 
 
 RESERVED = 1.0  # GiB: a CUDA context, and what the libraries set up once

@@ -36,14 +36,14 @@ def tables(outlook: Outlook, gpus: Sequence[Gpu]) -> Group:
 
 def as_dict(outlook: Outlook, gpus: Sequence[Gpu]) -> dict[str, Any]:
     """The same as plain numbers: bytes, operations, seconds."""
-    kept, params = outlook.storage, outlook.params
+    kept, params, moments = outlook.storage, outlook.params, outlook.moments.items()
     return {
         "parameters": outlook.parameters,
         "adapter": outlook.adapter,
         "cache_bytes": kept.cache,
         "adapter_bytes": kept.adapters,
         "checkpoint_bytes": kept.checkpoints,
-        "memory_bytes": {name: _plain(moment) for name, moment in outlook.moments.items()},
+        "memory_bytes": {n: {**vars(m), "total": m.total, "error": m.error} for n, m in moments},
         "peak_bytes": outlook.peak.total,
         "peak_error_bytes": outlook.peak.error,
         "operations_per_step": outlook.operations,
@@ -53,22 +53,19 @@ def as_dict(outlook: Outlook, gpus: Sequence[Gpu]) -> dict[str, Any]:
             "control": params.control_steps,
             "total": outlook.training_steps,
         },
-        "gpus": {
-            gpu.name: {
-                "fits": outlook.fits(gpu),
-                "seconds_per_step": outlook.seconds(gpu),
-                "seconds_of_all_steps": outlook.training_seconds(gpu),
-                "seconds_per_clip": outlook.clip_seconds(gpu),
-                "error": gpu.error,
-                "share_from": gpu.source,
-            }
-            for gpu in gpus
-        },
+        "gpus": {gpu.name: _on(outlook, gpu) for gpu in gpus},
     }
 
 
-def _plain(moment: Memory) -> dict[str, float]:
-    return {**vars(moment), "total": moment.total, "error": moment.error}
+def _on(outlook: Outlook, gpu: Gpu) -> dict[str, Any]:
+    return {
+        "fits": outlook.fits(gpu),
+        "seconds_per_step": outlook.seconds(gpu),
+        "seconds_of_all_steps": outlook.training_seconds(gpu),
+        "seconds_per_clip": outlook.clip_seconds(gpu),
+        "error": gpu.error,
+        "share_from": gpu.source,
+    }
 
 
 def verdicts(outlook: Outlook, gpus: Sequence[Gpu]) -> tuple[list[str], list[str]]:
@@ -82,7 +79,11 @@ def verdicts(outlook: Outlook, gpus: Sequence[Gpu]) -> tuple[list[str], list[str
 
 
 def _why(outlook: Outlook, gpu: Gpu) -> str:
-    name, worst = max(outlook.moments.items(), key=lambda moment: (_rank(gpu, moment[1]), moment[1].high))
+    order = ("yes", "tight", "no")
+    worst, name = max(
+        ((moment, name) for name, moment in outlook.moments.items()),
+        key=lambda pair: (order.index(gpu.holds(pair[0])), pair[0].total + pair[0].error),
+    )
     line = f"{name} needs {_with_error(worst)}, it has {gpu.free:.1f} GiB; "
     near = outlook.nearest(gpu)
     if near is None:
@@ -92,17 +93,11 @@ def _why(outlook: Outlook, gpu: Gpu) -> str:
     return line + f"the nearest that surely fits is {options} ({_with_error(other.peak)})"
 
 
-def _rank(gpu: Gpu, moment: Memory) -> int:
-    return ("yes", "tight", "no").index(gpu.holds(moment))
-
-
 def _weights(outlook: Outlook) -> Table:
     table = _table(f"model {outlook.params.model}", "part", "parameters", "stored as")
     half = outlook.params.precision == "bf16"
     for part, count in outlook.parameters.items():
-        kind = "fp32"
-        if part == "text_encoder" or (part.startswith("transformer") and half):
-            kind = "bf16"
+        kind = "bf16" if part == "text_encoder" or (part.startswith("transformer") and half) else "fp32"
         if part.startswith("transformer") and outlook.params.base_precision:
             kind = f"{outlook.params.base_precision}, the rest {kind}"
         table.add_row(part, f"{count:,}", kind)
@@ -126,16 +121,13 @@ def _disk(outlook: Outlook) -> Table:
 
 
 def _moments(outlook: Outlook) -> Table:
-    clip = outlook.geometry
-    title = f"GPU memory, {clip.tokens:,} tokens a clip, {_setting(outlook)}"
-    columns = ("moment", "weights", "adapter", "activations", "passing", "in all")
-    table = _table(title, *columns)
+    title = f"GPU memory, {outlook.geometry.tokens:,} tokens a clip, {_setting(outlook)}"
+    table = _table(title, "moment", "weights", "adapter", "activations", "passing", "in all")
     for name, moment in outlook.moments.items():
         sizes = (moment.base, moment.adapter, moment.activations, moment.passing)
+        shown = (readable_bytes(size) if size else "" for size in sizes)
         fullest = "  <- fullest" if moment is outlook.peak else ""
-        table.add_row(
-            name + fullest, *(readable_bytes(size) if size else "" for size in sizes), _with_error(moment)
-        )
+        table.add_row(name + fullest, *shown, _with_error(moment))
     return table
 
 
@@ -191,15 +183,11 @@ def _time(outlook: Outlook, gpus: Sequence[Gpu]) -> Table:
     title = f"time: {steps} = {outlook.training_steps} steps of {clips} clips"
     table = _table(title, "GPU", "fits", "a step", "all steps", "a clip sampled", "error", "share of peak")
     for gpu in gpus:
-        table.add_row(
-            f"{params.processes} x {gpu.name}",
-            outlook.fits(gpu),
-            readable_seconds(outlook.seconds(gpu)),
-            _long(outlook.training_seconds(gpu)),
-            readable_seconds(outlook.clip_seconds(gpu)),
-            f"±{gpu.error:.0%}",
-            f"{gpu.share:.0%} of {gpu.peak:g} TFLOP/s",
-        )
+        seconds, clip = outlook.seconds(gpu), readable_seconds(outlook.clip_seconds(gpu))
+        times = readable_seconds(seconds), _long(outlook.training_seconds(gpu)), clip
+        peak = f"{gpu.share:.0%} of {gpu.peak:g} TFLOP/s"
+        name = f"{params.processes} x {gpu.name}"
+        table.add_row(name, outlook.fits(gpu), *times, f"±{gpu.error:.0%}", peak)
     sources = (f"share of {gpu.name}: {gpu.source}" for gpu in gpus)
     table.caption = "\n".join([f"{outlook.operations:.3g} operations a step and process", *sources])
     return table
@@ -214,14 +202,8 @@ def _long(seconds: float) -> str:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=f"\n{title}",
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-    )
+    plain = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False}
+    table = Table(title=f"\n{title}", title_justify="left", caption_justify="left", **plain)
     for number, column in enumerate(columns):
         table.add_column(column, overflow="fold", justify="left" if number == 0 else "right")
     return table

@@ -1,24 +1,26 @@
-"""Modules run on shapes alone: no memory, no arithmetic, but every tensor that a forward pass would make.
+"""Models run on shapes alone: no memory, no arithmetic, but every tensor and operation of a real pass.
 
-PyTorch's fake tensors carry shapes and types through diffusers' own code, so that the bytes alive at its
-fullest are counted and not fitted. Weights are left out. What only a GPU's kernels take (scratch memory of
-convolutions and attention) is not seen.
+PyTorch's fake tensors carry shapes and types through diffusers' own code. Weights are left out of the
+bytes, and what only a GPU's kernels take (scratch memory of convolutions and attention) is not seen.
 """
 
-import functools
-import json
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers import WanTransformer3DModel
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
+from cinelib.style import lora
 from cinelib.wan import layers
 from cinelib.wan.geometry import Geometry
+from cinelib.wan.layers import once
 
 _SIDE = 512  # pixels; beside it the rims that convolutions add weigh under 1 %
 _SHORT, _LONG = 9, 13  # frames: from the third chunk on the VAE's caches are full, and grow no more
@@ -60,17 +62,15 @@ def vae_bytes(config: Mapping[str, Any], geometry: Geometry) -> tuple[float, flo
     rehearsed on two short square clips, and follow from them by area and length.
     """
     area = geometry.height * geometry.width / _SIDE**2
-    frames = max(geometry.num_frames, _SHORT) - _SHORT
-    short, long = (_vae(json.dumps(dict(config), sort_keys=True), count) for count in (_SHORT, _LONG))
-    encode, decode = (
-        area * (a + frames * (b - a) / (_LONG - _SHORT)) for a, b in zip(short, long, strict=True)
-    )
+    more = (max(geometry.num_frames, _SHORT) - _SHORT) / (_LONG - _SHORT)
+    short, long = _vae(config, _SHORT), _vae(config, _LONG)
+    encode, decode = (area * (a + more * (b - a)) for a, b in zip(short, long, strict=True))
     return encode, decode
 
 
-@functools.lru_cache(maxsize=8)
-def _vae(config: str, frames: int) -> tuple[int, int]:
-    vae = layers.build("vae", json.loads(config))
+@once
+def _vae(config: Mapping[str, Any], frames: int) -> tuple[int, int]:
+    vae = layers.build("vae", config)
     with FakeTensorMode(), torch.no_grad():
         fake(vae.eval(), torch.float32)
         with Live() as encoding:
@@ -80,74 +80,114 @@ def _vae(config: str, frames: int) -> tuple[int, int]:
     return encoding.peak, decoding.peak
 
 
+@once
 def encoder_bytes(part: str, config: Mapping[str, Any]) -> int:
     """Alive at most while the text encoder (bf16) reads a prompt, or the image encoder (fp32) a frame."""
-    return _encoder(part, json.dumps(dict(config), sort_keys=True))
-
-
-@functools.lru_cache(maxsize=8)
-def _encoder(part: str, config: str) -> int:
-    encoder = layers.build(part, json.loads(config))
+    encoder = layers.build(part, config).eval()
     with FakeTensorMode(), torch.no_grad():
-        if part == "text_encoder":
-            fake(encoder.eval(), torch.bfloat16)
-            ids = torch.zeros(1, Geometry.text_tokens, dtype=torch.long)
-            with Live() as live:
+        fake(encoder, torch.bfloat16 if part == "text_encoder" else torch.float32)
+        ids, side = torch.zeros(1, Geometry.text_tokens, dtype=torch.long), config.get("image_size")
+        with Live() as live:
+            if part == "text_encoder":
                 encoder(ids, torch.ones_like(ids))
-        else:
-            fake(encoder.eval(), torch.float32)
-            side = encoder.config.image_size
-            with Live() as live:
+            else:
                 encoder(torch.zeros(1, 3, side, side), output_hidden_states=True)
     return live.peak
 
 
+@dataclass(frozen=True)
+class Pass:
+    """A forward and backward pass over one clip.
+
+    Attributes:
+        rank, targets: of the adapter.
+        half: whether it computes in bf16 under autocast, else in fp32.
+        checkpointing: whether blocks are computed again in the backward pass.
+        images: shown to the model; 2 where the last frame is shown too.
+    """
+
+    geometry: Geometry
+    rank: int
+    targets: str
+    half: bool = True
+    checkpointing: bool = False
+    images: int = 1
+
+
+@once
+def saved_bytes(given: Pass) -> int:
+    """Distinct tensors that wait for the backward pass when the forward pass has ended, weights left out."""
+    storages: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storages[_place(tensor)] = tensor.untyped_storage()
+        return tensor
+
+    with FakeTensorMode(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        transformer, _loss = _forward(given)
+        weights = {_place(weight) for weight in transformer.parameters()}
+    return sum(storage.nbytes() for place, storage in storages.items() if place not in weights)
+
+
+@once
+def operations(given: Pass) -> int:
+    """Floating-point operations of the pass, as torch counts them."""
+    with FakeTensorMode(), FlopCounterMode(display=False) as counter:
+        _forward(given)[1].backward()
+    return counter.get_total_flops()
+
+
+def _forward(given: Pass) -> tuple[nn.Module, torch.Tensor]:
+    with unset_fake_temporarily():
+        transformer = layers.build("transformer", given.geometry.configs["transformer"])
+        card = lora.AdapterCard(given.rank, float(given.rank), given.targets)
+        lora.add(transformer.requires_grad_(False).train(), card)
+    if given.checkpointing:
+        transformer.enable_gradient_checkpointing()
+    fake(transformer, torch.bfloat16 if given.half else torch.float32)
+    with torch.autocast("cpu", torch.bfloat16, enabled=given.half):
+        inputs = _inputs(given.geometry, torch.float32, given.images)
+        return transformer, transformer(*inputs, return_dict=False)[0].float().square().mean()
+
+
+@once
 def denoising_bytes(geometry: Geometry, half: bool) -> int:
     """Alive at most in a forward pass of the transformer over one clip, without gradient.
 
     Two blocks tell it: each frees what it made. The two passes of classifier-free guidance come one after
     the other.
     """
-    return _denoising(json.dumps({k: dict(v) for k, v in geometry.configs.items()}), geometry.pixels, half)
-
-
-@functools.lru_cache(maxsize=256)
-def _denoising(configs: str, pixels: tuple[int, int, int, int], half: bool) -> int:
-    read = json.loads(configs)
-    _, frames, height, width = pixels
-    config = {**read["transformer"], "num_layers": min(2, read["transformer"]["num_layers"])}
-    geometry = Geometry({**read, "transformer": config}, height, width, frames)
+    config = geometry.configs["transformer"]
+    transformer = layers.build("transformer", {**config, "num_layers": min(2, config["num_layers"])})
     dtype = torch.bfloat16 if half else torch.float32
-    transformer = layers.build("transformer", config)
-    per_token = config["in_channels"] == read["vae"]["z_dim"]
     with FakeTensorMode(), torch.no_grad():
-        fake(transformer.eval(), dtype, kept=tuple(transformer._keep_in_fp32_modules))
+        fake(transformer.eval(), dtype)
         with Live() as live:
-            image = None
-            if config.get("image_dim"):
-                image = torch.zeros(1, geometry.image_tokens, config["image_dim"], dtype=dtype)
-            transformer(
-                torch.zeros(1, *geometry.model_input, dtype=dtype),
-                torch.zeros(1, geometry.tokens) if per_token else torch.zeros(1),
-                torch.zeros(1, geometry.text_tokens, config["text_dim"], dtype=dtype),
-                image,
-                return_dict=False,
-            )
+            transformer(*_inputs(geometry, dtype), return_dict=False)
     return live.peak
 
 
-def fake(module: nn.Module, dtype: torch.dtype, kept: tuple[str, ...] = ()) -> None:
-    """Give a module from the meta device fake weights of `dtype`, in fp32 where a part of the name is `kept`.
+def _inputs(geometry: Geometry, dtype: torch.dtype, images: int = 1) -> tuple[torch.Tensor | None, ...]:
+    """What the transformer is given: latents, timestep, text, tokens of the images."""
+    config, image = geometry.configs["transformer"], None
+    if config.get("image_dim"):
+        image = torch.zeros(1, images * geometry.image_tokens, config["image_dim"], dtype=dtype)
+    timestep = torch.zeros(1, geometry.tokens) if geometry.layout.first_frame_in_place else torch.zeros(1)
+    text = torch.zeros(1, geometry.text_tokens, config["text_dim"], dtype=dtype)
+    return torch.zeros(1, *geometry.model_input, dtype=dtype), timestep, text, image
+
+
+def fake(module: nn.Module, dtype: torch.dtype) -> None:
+    """Give a module from the meta device fake weights of `dtype`, a transformer's in fp32 where it has to.
 
     To be called under a FakeTensorMode, which the module then runs in.
     """
-    for path, layer in module.named_modules():
-        for name, value in layer._parameters.items():
-            if value is not None:
-                own = torch.float32 if set(kept) & {*path.split("."), name} else dtype
-                layer._parameters[name] = nn.Parameter(
-                    torch.empty(value.shape, dtype=own), value.requires_grad
-                )
-        for name, value in layer._buffers.items():
-            if value is not None:
-                layer._buffers[name] = torch.empty(value.shape, dtype=value.dtype)
+    is_transformer = isinstance(module, WanTransformer3DModel)
+    kept = {"lora_A", "lora_B", *module._keep_in_fp32_modules} if is_transformer else set()
+    for name, value in [*module.named_parameters(remove_duplicate=False), *module.named_buffers()]:
+        owner, _, leaf = name.rpartition(".")
+        new = torch.empty(value.shape, dtype=value.dtype)
+        if isinstance(value, nn.Parameter):
+            own = torch.float32 if kept & set(name.split(".")) else dtype
+            new = nn.Parameter(new.to(own), value.requires_grad)
+        setattr(module.get_submodule(owner), leaf, new)

@@ -1,88 +1,90 @@
-"""What one training step of a LoRA on the Wan transformer computes on, in numbers."""
+"""One training step of a LoRA on the Wan transformer: its operations, and the bytes that it holds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+from cinelib.cost.rehearsal import Pass, operations, saved_bytes
 from cinelib.wan import layers
-from cinelib.wan.geometry import Geometry
+
+_SIDES = (128, 256)  # pixels of two small clips: what is saved grows along a line with the tokens
 
 
 @dataclass(frozen=True)
-class Step:
-    """One forward and backward pass.
+class Step(Pass):
+    """One forward and backward pass over `clips` clips."""
 
-    Attributes:
-        config: of the transformer.
-        clips: in one forward pass.
-        tokens: of one clip's video; `text_tokens` and `image_tokens` are what it looks at.
-        rank: of the adapter.
-        adapted: names of the adapted layers in each block, such as `attn2.to_q`.
-        half: whether it computes in bf16 under autocast, else in fp32.
-        checkpointing: whether blocks are computed again in the backward pass.
-        time_per_token: whether each token has a timestep of its own (Wan2.2 TI2V).
-    """
+    clips: int = 1
 
-    config: Mapping[str, Any]
-    clips: int
-    tokens: int
-    text_tokens: int
-    image_tokens: int
-    rank: int
-    adapted: tuple[frozenset[str], ...]
-    half: bool
-    checkpointing: bool
-    time_per_token: bool = False
+    @cached_property
+    def operations(self) -> float:
+        """Floating-point operations, as `torch.utils.flop_counter` counts them."""
+        return self.clips * self._of_all_blocks(operations)
+
+    @cached_property
+    def saved_bytes(self) -> float:
+        """Activations that wait for the backward pass when the forward pass has ended."""
+        return self.clips * self._by_size(lambda small: small._of_all_blocks(saved_bytes))
+
+    @cached_property
+    def passing_bytes(self) -> float:
+        """At the peak of the backward pass: a recomputed block's activations, gradients, casts.
+
+        The largest of three moments, with coefficients fitted to peaks of live tensors on a CPU (tests hold
+        them to it): the prediction's own gradients, a feed-forward layer's, and a text projection's.
+        """
+        config = self.geometry.configs["transformer"]
+        n, d = self.geometry.tokens, self.geometry.width_of_model
+        outputs = config["out_channels"] * math.prod(config["patch_size"])  # numbers answered for a token
+        feed_forward = (1 if self.half else 2) * n * (2 * d + 3.5 * config["ffn_dim"])
+        gradients = max(16 * n * outputs, feed_forward, 16 * self.geometry.text_tokens * d)
+        return self.clips * ((self._block_bytes if self.checkpointing else 0.0) + gradients)
 
     @property
-    def width(self) -> int:
-        """Channels of the hidden states."""
-        return self.config["num_attention_heads"] * self.config["attention_head_dim"]
+    def _block_bytes(self) -> float:
+        """What a block saves of one clip when it is not recomputed."""
+        plain = replace(self, checkpointing=False)
+        if self._alike:
+            return plain._by_size(lambda small: saved_bytes(small._with(3)) - saved_bytes(small._with(2)))
+        numbers = (int(name.split(".")[1]) for name in self._adapted if name.startswith("blocks."))
+        saving = self._depth - min(numbers, default=0)  # blocks before the first adapted one save nothing
+        return plain._by_size(lambda small: saved_bytes(small._with(self._depth))) / saving
+
+    def _of_all_blocks(self, measure: Callable[[Pass], float]) -> float:
+        """Where blocks are adapted alike, those from the second on cost the same: three tell of forty."""
+        if not self._alike or self._depth <= 3:
+            return measure(self._with(self._depth))
+        two, three = (measure(self._with(blocks)) for blocks in (2, 3))
+        return two + (self._depth - 2) * (three - two)
+
+    def _with(self, blocks: int) -> Pass:
+        configs = self.geometry.configs
+        shallow = {**configs, "transformer": {**configs["transformer"], "num_layers": blocks}}
+        return replace(self, geometry=replace(self.geometry, configs=shallow), clips=1)
+
+    def _by_size(self, measure: Callable[["Step"], float]) -> float:
+        """`measure` of a clip of this size, along the line through two small ones."""
+        small, large = (
+            replace(self, geometry=replace(self.geometry, height=side, width=side, num_frames=9))
+            for side in _SIDES
+        )
+        at = small.geometry.tokens
+        slope = (measure(large) - measure(small)) / (large.geometry.tokens - at)
+        return measure(small) + slope * (self.geometry.tokens - at)
 
     @property
-    def outputs(self) -> int:
-        """Numbers that the transformer answers for one token."""
-        patch = self.config["patch_size"]
-        return self.config["out_channels"] * patch[0] * patch[1] * patch[2]
+    def _depth(self) -> int:
+        return self.geometry.configs["transformer"]["num_layers"]
 
-    def reached(self) -> list[bool]:
-        """For each block, whether its input carries a gradient: whether a block before it is adapted."""
-        found, so_far = [], False
-        for names in self.adapted:
-            found.append(so_far)
-            so_far = so_far or bool(names)
-        return found
+    @cached_property
+    def _adapted(self) -> list[str]:
+        """Names of the adapted layers. Raises ValueError when `targets` name none."""
+        return list(layers.adapted_layers(self.geometry.configs["transformer"], self.targets))
 
-
-def make(
-    geometry: Geometry,
-    rank: int,
-    targets: str,
-    clips: int = 1,
-    half: bool = True,
-    checkpointing: bool = False,
-    images: int = 1,
-) -> Step:
-    """The step for clips of this geometry; `images` is 2 where the last frame is shown too.
-
-    Raises:
-        ValueError: `targets` name no layer.
-    """
-    config = geometry.configs["transformer"]
-    adapted: list[set[str]] = [set() for _ in range(config["num_layers"])]
-    for name in layers.adapted_layers(config, targets):
-        if name.startswith("blocks."):
-            number, layer = name.removeprefix("blocks.").split(".", 1)
-            adapted[int(number)].add(layer)
-    return Step(
-        config=config,
-        clips=clips,
-        tokens=geometry.tokens,
-        text_tokens=geometry.text_tokens,
-        image_tokens=images * geometry.image_tokens,
-        rank=rank,
-        adapted=tuple(frozenset(names) for names in adapted),
-        half=half,
-        checkpointing=checkpointing,
-        time_per_token=config["in_channels"] == geometry.configs["vae"]["z_dim"],
-    )
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether the same layers are adapted in every block."""
+        names = {re.sub(r"^blocks\.\d+", "", name) for name in self._adapted}
+        return len(self._adapted) == self._depth * len(names)

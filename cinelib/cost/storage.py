@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from cinelib.style.parameters import StyleStage
 from cinelib.wan.geometry import Geometry
 
 HEADER = 400  # of one entry: the tensors' names and shapes, and what it was made from
 CODE = 64  # of one made from pixels: which code made it
+CAPTION_TOKENS = 96  # of a caption; an assumption, padding is not stored
 
 
 @dataclass(frozen=True)
@@ -30,42 +32,28 @@ class Storage:
 
 
 def of_training(
-    geometry: Geometry,
-    clips: int,
-    variants: int,
-    caption_tokens: int,
-    adapter: int,
-    scrambled: bool = True,
-    last_frame: bool = True,
-    experts: int = 1,
-    checkpoints: int = 2,
-    moving_average: bool = False,
-    best: int = 0,
+    params: StyleStage, geometry: Geometry, clips: int, adapter: int, caption_tokens: int = CAPTION_TOKENS
 ) -> Storage:
-    """What `clips` clips of full length leave behind.
+    """What `clips` clips of full length leave behind, with `adapter` parameters trained.
 
-    Args:
-        variants: re-graded first frames of each clip; one condition more shows the ends as filmed.
-        caption_tokens: of one caption; padding is not stored.
-        adapter: parameters of one.
-        scrambled: whether the negative control's clips are encoded too: latents and one condition each.
-        last_frame: whether the condition as filmed shows both ends.
-        checkpoints: kept of each training: weights and two moments, and the moving average if there is one.
-        best: gauges that may stop the film's training; a checkpoint holds the best weights by each.
+    The negative control's clips are encoded too: latents and one condition each. Each re-graded first frame
+    has a condition; one more shows the ends as filmed.
     """
+    config, layout = geometry.configs["transformer"], geometry.layout
     channels, frames, height, width = geometry.latents
-    config = geometry.configs["transformer"]
-    in_place = config["in_channels"] == channels
+    in_place = layout.first_frame_in_place
     volume = frames * height * width
     condition = 4 * (channels * height * width if in_place else (config["in_channels"] - channels) * volume)
     image = 4 * geometry.image_tokens * (config.get("image_dim") or 0)
-    filmed = condition + (2 if last_frame else 1) * image + HEADER + CODE
-    sets = 2 if scrambled else 1
-    state = 4 * adapter * (4 if moving_average else 3)
+    entry = condition + HEADER + CODE
+    filmed = 2 * (entry + (1 if in_place else 2) * image)  # of the film and of the control
+    variants = params.conditioning_variants * (entry + image)
+    state = 4 * adapter * (4 if params.ema_decay > 0 else 3)  # weights, two moments, perhaps an average
+    best = {"loss": 1, "perceptual": 1, "either": 2}[params.early_stopping] if params.patience else 0
     return Storage(
-        latents=sets * clips * (4 * channels * volume + HEADER + CODE),
-        conditions=clips * (sets * filmed + variants * (condition + image + HEADER + CODE)),
+        latents=2 * clips * (4 * channels * volume + HEADER + CODE),
+        conditions=clips * (filmed + variants),
         text=(clips + 1) * (4 * caption_tokens * config["text_dim"] + HEADER),
-        adapters=experts * 3 * 4 * adapter,
-        checkpoints=experts * checkpoints * (2 * state + best * 4 * adapter),
+        adapters=len(layout.experts) * 3 * 4 * adapter,
+        checkpoints=len(layout.experts) * params.checkpoints_kept * (2 * state + best * 4 * adapter),
     )

@@ -66,18 +66,7 @@ class Baseline:
             raise ValueError(f"{self.name} {needs}")
         if first is not None:
             return generation.generate(self.pipeline, first, prompt, sampling, key)
-        with torch.inference_mode():
-            video = self.pipeline(
-                prompt=prompt,
-                negative_prompt="",
-                height=sampling.height,
-                width=sampling.width,
-                num_frames=sampling.num_frames,
-                num_inference_steps=sampling.num_inference_steps,
-                guidance_scale=sampling.guidance_scale,
-                generator=generation.generator(sampling.seed, *key),
-                output_type="np",
-            ).frames[0]
+        video = generation.call(self.pipeline, prompt, sampling, key, "np")[0]
         return np.rint(np.clip(video, 0, 1) * 255).astype(np.uint8)
 
 
@@ -141,7 +130,7 @@ def _load(
     if kind == "TextToVideoSDPipeline":
         _refuse(model, flow_shift=flow_shift)
         return _ready(model, TextToVideoSDPipeline.from_pretrained(place, dtype=dtype), device)
-    if kind == "WanPipeline" and not index.get("expand_timesteps"):
+    if kind == "WanPipeline" and not layout.of_index(index).first_frame_in_place:
         return _ready(model, _wan_text(place, dtype, flow_shift), device)
     try:
         layout.check(place)
@@ -195,7 +184,7 @@ def _snapshot(model: str, local_files_only: bool, without: dict[str, None]) -> s
 def _wan_text(place: str, dtype: torch.dtype, flow_shift: float | None) -> Any:
     # Wan's authors decode in float32, and its range does not fit into float16.
     wide = torch.bfloat16 if dtype == torch.float16 else dtype
-    dtypes = {"default": torch.float32, "transformer": wide, "transformer_2": wide, "text_encoder": wide}
+    dtypes = {"default": torch.float32, **dict.fromkeys((*layout.EXPERTS, "text_encoder"), wide)}
     pipe = WanPipeline.from_pretrained(place, dtype=dtypes)
     if flow_shift is not None:
         pipe.scheduler = UniPCMultistepScheduler.from_config(pipe.scheduler.config, flow_shift=flow_shift)

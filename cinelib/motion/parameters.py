@@ -1,4 +1,4 @@
-"""Notebooks 03 and 04: keyframes to sequences, and sampling made faster."""
+"""Notebook 03: what may be set."""
 
 from typing import ClassVar
 

@@ -15,13 +15,13 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
-from cinelib.preparation.storyboard import Scene, open_still
+from cinelib.preparation.storyboard import StoryboardScene, open_still
 from cinelib.wan import pipeline
 from cinelib.wan.sampling import Sampling, generate, generate_latents
 
 
 def style_keyframes(
-    pipe: pipeline.FirstLastPipeline, scene: Scene, sampling: Sampling, trigger: str = ""
+    pipe: pipeline.FirstLastPipeline, scene: StoryboardScene, sampling: Sampling, trigger: str = ""
 ) -> list[np.ndarray]:
     """Each still of the scene in the adapter's look, as frames (H, W, 3) uint8.
 
@@ -51,7 +51,7 @@ def expand(
 
 def sequence(
     pipe: pipeline.FirstLastPipeline,
-    scene: Scene,
+    scene: StoryboardScene,
     keyframes: Sequence[np.ndarray],
     sampling: Sampling,
     trigger: str = "",

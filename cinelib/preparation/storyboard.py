@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 
 @dataclass(frozen=True)
-class Scene:
+class StoryboardScene:
     """One scene of a storyboard: a prompt and its stills in time order, `interval` seconds apart."""
 
     name: str
@@ -21,7 +21,7 @@ class Scene:
     interval: float
 
 
-def read_storyboard(folder: str | Path) -> list[Scene]:
+def read_storyboard(folder: str | Path) -> list[StoryboardScene]:
     """The scenes of a storyboard's `metadata.jsonl`.
 
     A row has `file_name`, `scene`, `index`, `seconds`, `world`, `camera` and `text`.
@@ -46,18 +46,18 @@ def read_storyboard(folder: str | Path) -> list[Scene]:
     return [_scene(folder, name, sorted(found, key=lambda row: row["index"])) for name, found in rows.items()]
 
 
-def _scene(folder: Path, name: str, rows: Sequence[dict]) -> Scene:
+def _scene(folder: Path, name: str, rows: Sequence[dict]) -> StoryboardScene:
     steps = {round(b["seconds"] - a["seconds"], 3) for a, b in pairwise(rows)}
     if len(steps) != 1 or min(steps) <= 0:
         raise ValueError(f"scene {name!r} needs two or more stills, evenly spaced in time; steps: {steps}")
     first = rows[0]
     stills = tuple(folder / row["file_name"] for row in rows)
-    return Scene(name, first["world"], first["camera"], first["text"], stills, steps.pop())
+    return StoryboardScene(name, first["world"], first["camera"], first["text"], stills, steps.pop())
 
 
-def in_turn(scenes: Sequence[Scene], count: int) -> list[Scene]:
+def in_turn(scenes: Sequence[StoryboardScene], count: int) -> list[StoryboardScene]:
     """The first `count` scenes, one of each world after the other."""
-    worlds: dict[str, list[Scene]] = {}
+    worlds: dict[str, list[StoryboardScene]] = {}
     for scene in scenes:
         worlds.setdefault(scene.world, []).append(scene)
     rounds = zip_longest(*worlds.values())
@@ -70,7 +70,7 @@ def open_still(path: str | Path, height: int, width: int) -> Image.Image:
         return ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
 
 
-def frames_between(scene: Scene, fps: int, limit: int) -> int:
+def frames_between(scene: StoryboardScene, fps: int, limit: int) -> int:
     """Frames from one still to the next, both included: more or fewer would change the speed of time.
 
     Raises:

@@ -10,7 +10,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from cinelib.show.pictures import as_frame
 from cinelib.show.style import CYCLE, INK, MUTED, new_figure
-from cinelib.wan.geometry import Geometry, transformer_parameters
+from cinelib.wan.geometry import Geometry
 
 _PIXELS, _LATENTS, _TOKENS = CYCLE[2], CYCLE[0], CYCLE[4]
 _COLUMNS = (0.0, 1.85, 3.6, 5.2, 9.0, 10.75)  # left edges, in units of the drawing
@@ -86,12 +86,14 @@ def _row(ax: Axes, name: str, clip: Geometry, first_frame: Any) -> None:
 
 def _transformer(ax: Axes, clip: Geometry) -> None:
     left, width = _DIT
-    weights = transformer_parameters(clip.configs["transformer"])
+    from cinelib.wan import layers  # loads diffusers
+
+    weights = layers.count("transformer", clip.configs["transformer"])
     size = f"{weights / 1e9:.1f} billion" if weights > 1e9 else f"{weights / 1e6:.1f} million"
-    layers = clip.configs["transformer"]["num_layers"]
+    depth = clip.configs["transformer"]["num_layers"]
     style = "round,pad=0,rounding_size=0.06"
     ax.add_patch(FancyBboxPatch((left, 0), width, 0.75, boxstyle=style, fc=INK, ec="none"))
-    text = f"diffusion transformer\n{layers} layers, {size} weights\nrun at every sampler step"
+    text = f"diffusion transformer\n{depth} layers, {size} weights\nrun at every sampler step"
     ax.text(left + width / 2, 0.375, text, ha="center", va="center", fontsize=7.5, color="white")
     words = f"looks at {clip.text_tokens} text tokens\nand {clip.image_tokens} tokens of the first frame"
     ax.text(left + width / 2, -0.1, words, ha="center", va="top", fontsize=7.5, color=MUTED)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cinelib.parameters import ParameterError
 from cinelib.preparation.dataset import Clip, DatasetError, VideoFolder, window_length
 from cinelib.style.parameters import Strategy, StyleStage, check_strategy
+from cinelib.wan import layout
 from cinelib.wan.geometry import read_configs
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def of_model(params: StyleStage, root: Path) -> list[str]:
     except FileNotFoundError:
         return []
     found = []
-    if "transformer_2" in configs and params.patience and params.early_stopping != "loss":
+    if len(layout.of_configs(configs).experts) > 1 and params.patience and params.early_stopping != "loss":
         found.append(
             f"early_stopping {params.early_stopping!r} needs sample clips, and one of the two experts of "
             f"{params.model} makes none alone; set early_stopping 'loss', or patience 0"

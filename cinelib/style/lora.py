@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from cinelib import provenance
 from cinelib.files import write_tensors
 from cinelib.style.adapter_card import METADATA, AdapterCard, file_name, read_card, weights_in
+from cinelib.wan import layout
 from cinelib.wan.layers import target_layers, target_pattern, trainable_count
 
 
@@ -117,8 +118,8 @@ def load(
         FileNotFoundError, ValueError: as `read_card`; ValueError also for another base model's adapter.
     """
     card = read_card(folder)
-    experts = [part for part in ("transformer", "transformer_2") if getattr(pipe, part, None) is not None]
-    if len(experts) == 1 and (Path(folder) / file_name("transformer_2")).is_file():
+    experts = [part for part in layout.EXPERTS if getattr(pipe, part, None) is not None]
+    if len(experts) == 1 and (Path(folder) / file_name(layout.EXPERTS[1])).is_file():
         raise ValueError(f"the adapter in {folder} was trained on another base: one of two experts")
     for expert in experts:
         own = read_card(folder, expert)
@@ -126,7 +127,7 @@ def load(
         if own.base_hash and not any_base:
             _check_base(pipe, expert, own, folder, memory)
     for expert in experts:
-        second = {"load_into_transformer_2": expert == "transformer_2"}
+        second = {"load_into_transformer_2": expert == layout.EXPERTS[1]}
         with warnings.catch_warnings():  # a second adapter beside the first is meant
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")
             pipe.load_lora_weights(str(folder), weight_name=file_name(expert), adapter_name=name, **second)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from cinelib.files import write_tensors, write_text
 from cinelib.style import lora
+from cinelib.wan import layout
 
 ORIGINAL = "wan_original_lora.safetensors"
 
@@ -57,7 +58,7 @@ def export_original(folder: str | Path, expert: str = "transformer") -> Path:
 def write_card(folder: str | Path, title: str, numbers: dict[str, float]) -> Path:
     """`README.md` beside the weights, in the Hub's model card format, with measured `numbers`."""
     folder, card = Path(folder), lora.read_card(folder)
-    experts = [part for part in ("transformer", "transformer_2") if (folder / lora.file_name(part)).is_file()]
+    experts = [part for part in layout.EXPERTS if (folder / lora.file_name(part)).is_file()]
     count = 0
     for expert in experts:
         with safe_open(lora.weights_in(folder, expert), "pt") as file:

@@ -1,8 +1,7 @@
 """The published checkpoints that the workbook's `model` parameter may name, as data.
 
-Sizes, rates and shifts are those of each model's own release; `transformer`, `vae` and the encoders are
-the configurations that rebuild it (a test does so on the meta device and finds the published parameter
-counts). A model that is not listed, such as a local folder, is taken as it is.
+Sizes, rates, shifts and configurations are those of each model's own release. A model that is not listed,
+such as a local folder, is taken as it is.
 """
 
 from collections.abc import Mapping
@@ -10,63 +9,34 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cinelib.parameters import StageParameters
+from cinelib.wan import layout
 
 Role = Literal["image-to-video", "text-to-video"]
 
 _WAN: dict[str, Any] = {
-    "patch_size": [1, 2, 2],
-    "cross_attn_norm": True,
-    "eps": 1e-6,
-    "freq_dim": 256,
-    "qk_norm": "rms_norm_across_heads",
-    "rope_max_seq_len": 1024,
-    "text_dim": 4096,
-    "attention_head_dim": 128,
-}
+    "patch_size": [1, 2, 2], "attention_head_dim": 128, "freq_dim": 256, "text_dim": 4096, "eps": 1e-6,
+    "cross_attn_norm": True, "qk_norm": "rms_norm_across_heads", "rope_max_seq_len": 1024,
+}  # fmt: skip
 _WAN_14B: dict[str, Any] = {
-    **_WAN,
-    "num_attention_heads": 40,
-    "num_layers": 40,
-    "ffn_dim": 13824,
-    "in_channels": 36,
-    "out_channels": 16,
-}
+    **_WAN, "num_attention_heads": 40, "num_layers": 40, "ffn_dim": 13824,
+    "in_channels": 36, "out_channels": 16,
+}  # fmt: skip
 _UMT5_XXL: dict[str, Any] = {
-    "vocab_size": 256384,
-    "d_model": 4096,
-    "d_kv": 64,
-    "d_ff": 10240,
-    "num_layers": 24,
-    "num_heads": 64,
+    "vocab_size": 256384, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64,
     "feed_forward_proj": "gated-gelu",
-}
+}  # fmt: skip
 _CLIP_VIT_H: dict[str, Any] = {
-    "hidden_size": 1280,
-    "intermediate_size": 5120,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 16,
-    "image_size": 224,
-    "patch_size": 14,
-}
+    "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 16,
+    "image_size": 224, "patch_size": 14,
+}  # fmt: skip
 _VAE: dict[str, Any] = {
-    "base_dim": 96,
-    "z_dim": 16,
-    "dim_mult": [1, 2, 4, 4],
-    "num_res_blocks": 2,
-    "temperal_downsample": [False, True, True],
-    "scale_factor_spatial": 8,
-}
+    "base_dim": 96, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2,
+    "temperal_downsample": [False, True, True], "scale_factor_spatial": 8,
+}  # fmt: skip
 _VAE_TI2V: dict[str, Any] = {
-    **_VAE,
-    "base_dim": 160,
-    "decoder_base_dim": 256,
-    "z_dim": 48,
-    "in_channels": 12,
-    "out_channels": 12,
-    "patch_size": 2,
-    "is_residual": True,
-    "scale_factor_spatial": 16,
-}
+    **_VAE, "base_dim": 160, "decoder_base_dim": 256, "z_dim": 48, "in_channels": 12, "out_channels": 12,
+    "patch_size": 2, "is_residual": True, "scale_factor_spatial": 16,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,7 +44,6 @@ class PublishedModel:
     """One checkpoint: what it does, the sampling its authors used, and what can be adapted here.
 
     Attributes:
-        parameters: of one transformer; None where no published count was found.
         experts: transformers, each for a range of noise levels of its own.
         adaptable: whether stage 02 trains an adapter for it.
         sampled: whether the stages from 03 on sample it: one transformer, with a place for a last frame.
@@ -88,7 +57,6 @@ class PublishedModel:
     width: int
     num_frames: int
     fps: int
-    parameters: int | None
     flow_shift: float | None = None
     experts: int = 1
     adaptable: bool = False
@@ -106,7 +74,7 @@ class PublishedModel:
             return {}
         found = {"transformer": self.transformer, "vae": self.vae, "text_encoder": _UMT5_XXL}
         if self.experts == 2:
-            found["transformer_2"] = self.transformer
+            found[layout.EXPERTS[1]] = self.transformer
         if self.image_encoder is not None:
             found["image_encoder"] = self.image_encoder
         return found
@@ -115,25 +83,25 @@ class PublishedModel:
 _MODELS = (
     PublishedModel(
         "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers", "image-to-video", "WanImageToVideoPipeline",
-        720, 1280, 81, 16, 16_394_878_784, flow_shift=5.0, adaptable=True,
+        720, 1280, 81, 16, flow_shift=5.0, adaptable=True,
         transformer={**_WAN_14B, "image_dim": 1280, "added_kv_proj_dim": 5120},
         image_encoder=_CLIP_VIT_H,
     ),
     PublishedModel(
         "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers", "image-to-video", "WanImageToVideoPipeline",
-        480, 832, 81, 16, 16_394_878_784, flow_shift=3.0, adaptable=True,
+        480, 832, 81, 16, flow_shift=3.0, adaptable=True,
         transformer={**_WAN_14B, "image_dim": 1280, "added_kv_proj_dim": 5120},
         image_encoder=_CLIP_VIT_H,
     ),
     PublishedModel(
         "Wan-AI/Wan2.2-I2V-A14B-Diffusers", "image-to-video", "WanImageToVideoPipeline",
-        720, 1280, 81, 16, 14_288_901_184, flow_shift=5.0, experts=2, adaptable=True, sampled=False,
+        720, 1280, 81, 16, flow_shift=5.0, experts=2, adaptable=True, sampled=False,
         transformer=_WAN_14B,
         note="two experts, one per noise range; no CLIP image tokens",
     ),
     PublishedModel(
         "Wan-AI/Wan2.2-TI2V-5B-Diffusers", "image-to-video", "WanImageToVideoPipeline",
-        704, 1280, 121, 24, 4_999_787_712, flow_shift=5.0, adaptable=True, sampled=False, multiple=32,
+        704, 1280, 121, 24, flow_shift=5.0, adaptable=True, sampled=False, multiple=32,
         transformer={
             **_WAN, "num_attention_heads": 24, "num_layers": 30, "ffn_dim": 14336,
             "in_channels": 48, "out_channels": 48,
@@ -143,7 +111,7 @@ _MODELS = (
     ),
     PublishedModel(
         "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "text-to-video", "WanPipeline",
-        480, 832, 81, 16, 1_418_996_800, flow_shift=3.0,
+        480, 832, 81, 16, flow_shift=3.0,
         transformer={
             **_WAN, "num_attention_heads": 12, "num_layers": 30, "ffn_dim": 8960,
             "in_channels": 16, "out_channels": 16,
@@ -152,11 +120,11 @@ _MODELS = (
     ),
     PublishedModel(
         "ali-vilab/text-to-video-ms-1.7b", "text-to-video", "TextToVideoSDPipeline",
-        256, 256, 16, 8, None, note="baseline (ModelScope)",
+        256, 256, 16, 8, note="baseline (ModelScope)",
     ),
     PublishedModel(
         "VideoCrafter/VideoCrafter2", "text-to-video", "none in diffusers; needs a converted folder",
-        320, 512, 16, 8, None, note="baseline",
+        320, 512, 16, 8, note="baseline",
     ),
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ by bit), so that what a LoRA is trained on is what the sampler feeds the transfo
 import torch
 from diffusers import AutoencoderKLWan, WanImageToVideoPipeline
 
-from cinelib.wan import pipeline
+from cinelib.wan import layout, pipeline
 
 
 def shown(first: torch.Tensor, num_frames: int, last: torch.Tensor | None = None) -> torch.Tensor:
@@ -46,9 +46,10 @@ def condition_video(
 ) -> torch.Tensor:
     """The video whose latents become `pipe`'s condition of the frames `first` and `last` (B, 3, H, W).
 
-    `shown` for most; Wan2.2 TI2V takes the first frame alone and has no place for a last one.
+    `shown` for most; the first frame alone where it stands in place of noise.
     """
-    return first[:, :, None] if pipe.config.expand_timesteps else shown(first, num_frames, last)
+    in_place = layout.of_index(pipe.config).first_frame_in_place
+    return first[:, :, None] if in_place else shown(first, num_frames, last)
 
 
 def condition_of(
@@ -58,7 +59,8 @@ def condition_of(
 
     `masked` for most, (B, 20, t, h, w); Wan2.2 TI2V takes the latents (B, 48, 1, h, w) in place of noise.
     """
-    return latents if pipe.config.expand_timesteps else masked(latents, num_frames, last)
+    in_place = layout.of_index(pipe.config).first_frame_in_place
+    return latents if in_place else masked(latents, num_frames, last)
 
 
 def model_input(
@@ -72,7 +74,7 @@ def model_input(
     Returns:
         hidden_states; timestep, (B,) or (B, tokens); how many latent frames were given, hence not asked for.
     """
-    if condition.shape[1] != noisy.shape[1]:
+    if not layout.takes_the_place(condition.shape[1], noisy.shape[1]):
         return torch.cat([noisy, condition], dim=1), 1000 * sigma, 0
     hidden_states = torch.cat([condition, noisy[:, :, 1:]], dim=2)
     frames, height, width = noisy.shape[2:]

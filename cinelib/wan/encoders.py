@@ -35,8 +35,7 @@ class Encoders:
         """The pipeline without its transformers."""
         with self.lock:
             if self._pipe is None:
-                without = ("transformer", "transformer_2")
-                self._pipe = pipeline.load_pipeline(self.model, device=self.device, without=without)
+                self._pipe = pipeline.load_pipeline(self.model, device=self.device, without=layout.EXPERTS)
             return self._pipe
 
     @functools.cached_property
@@ -50,9 +49,8 @@ class Encoders:
         """Normalised latents (1, C, t, h, w) of each video (1, 3, T, H, W).
 
         On a CPU small ones of one shape go through the VAE together, and one alone goes through it twice:
-        torch convolves a batch of one small clip by a path of its own that takes three times as long. What
-        a video's latents are does not depend on its company; from those of `wan.encode_video` alone they
-        differ by rounding, about 1e-5.
+        torch takes three times as long for a batch of one. A video's latents do not depend on its company;
+        from those of `pipeline.encode_video` alone they differ by rounding, about 1e-5.
         """
         vae, found = self.pipe.vae, {}
         if not all(self._small(video.shape[-2] * video.shape[-1]) for video in videos):

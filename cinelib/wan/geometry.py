@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from cinelib.wan.catalogue import CATALOGUE
+from cinelib.wan.layout import EXPERTS, Layout, of_configs
 
 WAN_14B_ID = "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers"
 WAN_14B = CATALOGUE[WAN_14B_ID].configs
-_PARTS = ("transformer", "transformer_2", "vae", "text_encoder", "image_encoder")
+_PARTS = (*EXPERTS, "vae", "text_encoder", "image_encoder")
 
 
 def read_configs(model: str) -> dict[str, Mapping[str, Any]]:
@@ -46,6 +47,11 @@ class Geometry:
     num_frames: int
 
     text_tokens = 512  # padded; WanAttnProcessor relies on it
+
+    @property
+    def layout(self) -> Layout:
+        """How many experts the model has, and how it is shown the first frame."""
+        return of_configs(self.configs)
 
     @property
     def width_of_model(self) -> int:
@@ -80,18 +86,14 @@ class Geometry:
     @property
     def tokens(self) -> int:
         """Video tokens: latents cut into patches."""
-        count = 1
-        for side, patch in zip(self.latents[1:], self.configs["transformer"]["patch_size"], strict=True):
-            count *= side // patch
-        return count
+        patches = zip(self.latents[1:], self.configs["transformer"]["patch_size"], strict=True)
+        return math.prod(side // patch for side, patch in patches)
 
     @property
     def image_tokens(self) -> int:
         """Tokens of one CLIP-encoded image: its patches and the class token; 0 without an encoder."""
-        if "image_encoder" not in self.configs:
-            return 0
-        clip = self.configs["image_encoder"]
-        return (clip["image_size"] // clip["patch_size"]) ** 2 + 1
+        clip = self.configs.get("image_encoder")
+        return (clip["image_size"] // clip["patch_size"]) ** 2 + 1 if clip else 0
 
     def flops(self) -> float:
         """Floating-point operations of one forward pass of the transformer, a multiply-add as two.
@@ -109,22 +111,3 @@ class Geometry:
     def sampling_flops(self, num_inference_steps: int, guided: bool = True) -> float:
         """Operations of a whole sampling; classifier-free guidance takes two passes a step."""
         return self.flops() * num_inference_steps * (2 if guided else 1)
-
-
-def transformer_parameters(config: Mapping[str, Any]) -> int:
-    """Parameters of an image-to-video `WanTransformer3DModel` with this config, counted layer by layer."""
-    d, f = config["num_attention_heads"] * config["attention_head_dim"], config["ffn_dim"]
-    text, image = config["text_dim"], config["image_dim"]
-    patch = math.prod(config["patch_size"])
-
-    def linear(inputs: int, outputs: int) -> int:
-        return inputs * outputs + outputs
-
-    attention = 4 * linear(d, d) + 2 * d  # q, k, v, out; RMS norms of q and k
-    image_attention = 2 * linear(config["added_kv_proj_dim"], d) + d
-    cross_norm = 2 * d if config["cross_attn_norm"] else 0
-    block = 2 * attention + image_attention + cross_norm + linear(d, f) + linear(f, d) + 6 * d
-    time = linear(config["freq_dim"], d) + linear(d, d) + linear(d, 6 * d)
-    conditions = linear(text, d) + linear(d, d) + 2 * image + linear(image, image) + linear(image, d) + 2 * d
-    ends = linear(config["in_channels"] * patch, d) + linear(d, config["out_channels"] * patch) + 2 * d
-    return config["num_layers"] * block + time + conditions + ends

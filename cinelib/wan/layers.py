@@ -1,15 +1,32 @@
 """The parts of a checkpoint on the meta device: exact counts of weights, and not a byte of them."""
 
+import dataclasses
 import functools
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from peft.tuners.lora import LoraLayer
 from torch import nn
+
+Answer = TypeVar("Answer")
+
+
+def once(work: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Remember `work`'s answers; configs are mappings, which `functools.cache` does not take."""
+    answers: dict[str, Answer] = {}
+
+    @functools.wraps(work)
+    def asked(*given: Any) -> Answer:
+        key = json.dumps(given, sort_keys=True, default=dataclasses.asdict)
+        if key not in answers:
+            answers[key] = work(*given)
+        return answers[key]
+
+    return asked
 
 
 def build(part: str, config: Mapping[str, Any]) -> nn.Module:
@@ -26,29 +43,21 @@ def build(part: str, config: Mapping[str, Any]) -> nn.Module:
         return CLIPVisionModel(CLIPVisionConfig(**config))
 
 
+@once
 def count(part: str, config: Mapping[str, Any]) -> int:
     """Weights of one part, each shared one counted once."""
-    return _count(part, json.dumps(dict(config), sort_keys=True))
+    return sum(parameter.numel() for parameter in build(part, config).parameters())
 
 
-@functools.lru_cache(maxsize=32)
-def _count(part: str, config: str) -> int:
-    return sum(parameter.numel() for parameter in build(part, json.loads(config)).parameters())
-
-
+@once
 def adapted_layers(config: Mapping[str, Any], targets: str) -> dict[str, tuple[int, int]]:
     """(in, out) of each linear layer that `targets` names in a transformer of this config.
 
     Raises:
         ValueError: as `target_layers`.
     """
-    return dict(_adapted(json.dumps(dict(config), sort_keys=True), targets))
-
-
-@functools.lru_cache(maxsize=32)
-def _adapted(config: str, targets: str) -> tuple[tuple[str, tuple[int, int]], ...]:
-    layers = target_layers(build("transformer", json.loads(config)), targets)
-    return tuple((name, (layer.in_features, layer.out_features)) for name, layer in layers.items())
+    found = target_layers(build("transformer", config), targets)
+    return {name: (layer.in_features, layer.out_features) for name, layer in found.items()}
 
 
 def block_layers(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
@@ -57,8 +66,6 @@ def block_layers(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
 
 
 _ATTENTION = r"\.(?:to_q|to_k|to_v|to_out\.0|add_k_proj|add_v_proj)"
-
-
 TARGETS: dict[str, str] = {
     "attn2": rf"blocks\.\d+\.attn2{_ATTENTION}",
     "attn1": rf"blocks\.\d+\.attn1{_ATTENTION}",

@@ -1,9 +1,42 @@
-"""Which Wan a checkpoint is, read from its `model_index.json` alone."""
+"""Which Wan a checkpoint is: how many experts it has, and how it is shown the first frame."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffusers import WanImageToVideoPipeline
+EXPERTS = ("transformer", "transformer_2")  # names in a diffusers folder; the second is Wan2.2 A14B's
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What tells one Wan image-to-video checkpoint from another.
+
+    Attributes:
+        experts: names of the transformers, each for a range of noise levels of its own.
+        first_frame_in_place: whether the first frame stands in place of noise, its tokens at timestep 0, and
+            there is no place for a last one (Wan2.2 TI2V). Else frames are joined to the noise as channels.
+    """
+
+    experts: tuple[str, ...]
+    first_frame_in_place: bool
+
+
+def of_index(index: Mapping[str, Any]) -> Layout:
+    """By a `model_index.json`, which is a pipeline's `config` too."""
+    two = index.get("boundary_ratio") is not None
+    return Layout(EXPERTS if two else EXPERTS[:1], bool(index.get("expand_timesteps")))
+
+
+def of_configs(configs: Mapping[str, Mapping[str, Any]]) -> Layout:
+    """By the configs of transformer and VAE, where there is no index: a published model that is not here."""
+    in_place = takes_the_place(configs["transformer"]["in_channels"], configs["vae"]["z_dim"])
+    return Layout(tuple(part for part in EXPERTS if part in configs), in_place)
+
+
+def takes_the_place(channels: int, latent_channels: int) -> bool:
+    """Whether a first frame of so many channels replaces noise: it has the latents' own channels."""
+    return channels == latent_channels
 
 
 def check(model: str) -> None:
@@ -17,20 +50,16 @@ def check(model: str) -> None:
     """
     index = read(model)
     kind = index.get("_class_name")
-    if kind in {"WanImageToVideoPipeline", "FirstLastPipeline"} or index.get("expand_timesteps"):
+    if kind in {"WanImageToVideoPipeline", "FirstLastPipeline"} or of_index(index).first_frame_in_place:
         return
     raise NotImplementedError(f"{model} is a {kind}, not a WanImageToVideoPipeline")
 
 
 def experts(model: str) -> dict[str, tuple[float, float]]:
-    """The transformers of a checkpoint by component name, with the noise levels that each of them denoises.
-
-    Wan2.2 A14B hands over from `transformer` to `transformer_2` where noise falls below `boundary_ratio`.
-    """
-    boundary = read(model).get("boundary_ratio")
-    if boundary is None:
-        return {"transformer": (0.0, 1.0)}
-    return {"transformer": (boundary, 1.0), "transformer_2": (0.0, boundary)}
+    """The transformers by name, with the noise levels of each: A14B's second takes those below a boundary."""
+    index = read(model)
+    names, boundary = of_index(index).experts, index.get("boundary_ratio") or 0.0
+    return dict(zip(names, ((boundary, 1.0), (0.0, boundary)), strict=False))
 
 
 def components(model: str) -> set[str]:
@@ -45,6 +74,8 @@ def read(model: str) -> dict[str, Any]:
     Raises:
         FileNotFoundError: no such folder, or the hub cannot be reached and nothing is cached.
     """
+    from diffusers import WanImageToVideoPipeline
+
     folder = Path(model)
     # "data/typo" reads like a hub id; a first part that is a folder here means that a folder was meant.
     is_local = folder.is_absolute() or model.startswith(".") or Path(folder.parts[0]).is_dir()

@@ -33,7 +33,7 @@ class FirstLastPipeline(WanImageToVideoPipeline):
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """As diffusers' own, which drops `last_image` in silence where there is no place for it."""
-        if named.get("last_image") is not None and self.config.expand_timesteps:
+        if named.get("last_image") is not None and layout.of_index(self.config).first_frame_in_place:
             raise ValueError("Wan2.2 TI2V takes no last frame; Wan2.1 I2V and Wan2.2 I2V-A14B do")
         return super().__call__(*args, **named)
 
@@ -55,11 +55,10 @@ def load_pipeline(
         dtype: of transformer and text encoder; default bfloat16 on an accelerator, float32 on a CPU. VAE
             and image encoder stay float32, as Wan's authors run them.
         device: default: the accelerator if there is one, else the CPU.
-        flow_shift: shift of the sampler's schedule; default: what the checkpoint says. Wan recommends 3.0
-            for 480p and 5.0 for 720p.
+        flow_shift: of the sampler's schedule; Wan recommends 3.0 for 480p and 5.0 for 720p.
         without: components to leave on disk, e.g. `("text_encoder",)` once the embeddings are cached.
-        base_precision: what the transformers are stored in, see `low_precision.store`. Weights are read on
-            the CPU and stored there or layer by layer: the device never holds a transformer in full.
+        base_precision: what the transformers are stored in, see `low_precision.store`: the device never
+            holds one in full.
         waiting: components to leave on the CPU, for what divides or moves them later.
         offload: on an accelerator each component is moved there when it is called and back when the next
             one is, so that sampling takes the memory of the largest alone. On a CPU nothing changes.
@@ -73,7 +72,7 @@ def load_pipeline(
     device = torch.device(device or default_device())
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     layout.check(str(model))
-    dtypes = dict.fromkeys(("transformer", "transformer_2", "text_encoder"), dtype)
+    dtypes = dict.fromkeys((*layout.EXPERTS, "text_encoder"), dtype)
     dtypes["default"] = torch.float32
     _silence_progress_bars()
     pipe = FirstLastPipeline.from_pretrained(str(model), dtype=dtypes, **dict.fromkeys(without))
@@ -92,7 +91,7 @@ def _place(
     parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
     for name, part in parts.items():
         home = None if offload or name in waiting else device
-        if name.startswith("transformer"):
+        if name in layout.EXPERTS:
             low_precision.store(part, base_precision, home)
         elif home is not None:
             part.to(home)
@@ -109,7 +108,7 @@ def _channels_last(vae: AutoencoderKLWan) -> None:
                 part.to(memory_format=memory_format)
 
 
-def twin(pipe: FirstLastPipeline) -> FirstLastPipeline:
+def share_weights(pipe: FirstLastPipeline) -> FirstLastPipeline:
     """`pipe` with the same weights and what a call changes its own: the two may sample side by side."""
     other = copy.copy(pipe)
     other.scheduler, other.vae = copy.deepcopy(pipe.scheduler), copy.copy(pipe.vae)

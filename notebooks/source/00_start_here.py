@@ -3,10 +3,10 @@
 #
 # **Can this machine run the workbook, at which profile, and how long will it take? And what does the source claim?**
 #
-# The workbook takes one method apart and runs it: an open image-to-video model (Wan2.1 I2V) learns the look of a film from
-# about 40 short clips, keyframes in that look become sequences, inference is made faster, and each gain is measured.
-# The source of the method is a machine-written literature synthesis with 18 claims. It says so itself, and it does not
-# always agree with itself. You will never be asked to believe it.
+# The workbook takes one method apart and runs it. An open image-to-video model (Wan2.1 I2V) learns the look of a film from
+# about 40 short clips. Keyframes in that look become sequences. Sampling is made faster. Each gain is measured.
+# The method comes from a text that a machine wrote about other papers, with 18 claims. It says so itself, and it does not
+# always agree with itself. You need not believe it: we try it.
 #
 # After this notebook you can
 # - say how many latents and tokens a clip becomes, and what a clip costs in floating-point operations,
@@ -62,14 +62,9 @@ from cinelib.runs.workbook import Workbook
 
 checks = examine(Workbook(stage.root), params.profile)
 for item in checks:
-    print(
-        f"[{'OK' if item.ok else 'FAIL'}] {item.name}: {item.found}"
-        + ("" if item.ok else f"\n       fix: {item.fix}")
-    )
-ready = all(item.ok for item in checks)
-print(
-    f"\nprofile {params.profile}: {'ready' if ready else 'not ready; mend the lines above, or choose another profile'}"
-)
+    print(f"[OK] {item.name}: {item.found}" if item.ok else f"[FAIL] {item.name}: {item.found}; {item.fix}")
+ready = "ready" if all(item.ok for item in checks) else "not ready; mend the lines above"
+print(f"\nprofile {params.profile}: {ready}")
 
 # %% [markdown]
 # ## The map
@@ -109,14 +104,15 @@ print(
 # The classroom model and the 14-billion-weight model are the same classes with other numbers. Compare the two rows.
 
 # %%
-from cinelib.wan.geometry import WAN_14B, Geometry, read_configs, transformer_parameters
+from cinelib.wan import layers
+from cinelib.wan.geometry import WAN_14B, Geometry, read_configs
 
 clip = Geometry(read_configs(params.model), params.height, params.width, params.num_frames)
 film = Geometry(WAN_14B, height=720, width=1280, num_frames=81)
 
 assert clip.latents[1] == (params.num_frames - 1) // 4 + 1  # the first frame is packed alone
 assert clip.tokens * 4 == clip.latents[1] * clip.latents[2] * clip.latents[3]  # patches of 1 x 2 x 2
-assert transformer_parameters(WAN_14B["transformer"]) == 16_394_878_784  # the published count
+assert layers.count("transformer", WAN_14B["transformer"]) == 16_394_878_784  # the published count
 
 # %%
 from cinelib import show
@@ -225,9 +221,9 @@ print(f"So one 5-second 720p clip would keep this machine busy for {days:,.2f} d
 #
 # ### And the whole workbook?
 #
-# Somebody ran it before you: `data/reference.json` holds the times of the committed reference run and how fast its machine multiplied matrices. Scaling by
-# the two rates gives a first guess, no more: decoding, drawing and importing do not follow matrix products. Nor does it know what was in the cache there: a stage 02 that finds its latents
-# and checkpoints from before takes about a minute, and from nothing three to four.
+# Somebody ran it before you. `data/reference.json` holds the times of that run and how fast its machine multiplied matrices. Scaled by
+# the two rates they give a first guess for yours, no more: decoding, drawing and importing do not follow matrix products. And a stage 02 that finds its latents
+# and checkpoints from before takes a minute, from nothing three to four.
 
 # %%
 import pandas as pd
@@ -239,22 +235,15 @@ index = read_json(stage.root / "data/reference.json")
 if index is None:
     print("no reference run has been committed yet")
 else:
-    plan = pd.DataFrame(
-        {
-            "seconds there": [round(entry["seconds"]) for entry in index["stages"].values()],
-            "guess for here": [
-                round(entry["seconds"] * index["matmul_rate"] / rate) for entry in index["stages"].values()
-            ],
-            "peak memory, GiB": [
-                round(entry["peak_rss_bytes"] / 2**30, 1) for entry in index["stages"].values()
-            ],
-        },
-        index=list(index["stages"]),
-    )
-    print(
-        f"reference: profile {index['profile']} on {index['machine']['processor']}, {index['machine']['cores']} cores"
-    )
-    display(plan)
+    machine, stages = index["machine"], pd.DataFrame(index["stages"]).T
+    seconds = stages["seconds"].astype(float)
+    columns = {
+        "seconds there": seconds.round().astype(int),
+        "guess for here": (seconds * index["matmul_rate"] / rate).round().astype(int),
+        "peak memory, GiB": (stages["peak_rss_bytes"].astype(float) / 2**30).round(1),
+    }
+    print(f"reference: profile {index['profile']} on {machine['processor']}, {machine['cores']} cores")
+    display(pd.DataFrame(columns))
 
 # %% [markdown]
 # ## The source's 18 claims
@@ -336,8 +325,13 @@ def effective_batch(videos_per_device, gradient_accumulation_steps, devices=1):
 # without doing less work.
 
 # %% tags=["context"]
+from pathlib import Path
+
+import yaml
+
 A100_PEAK = 312e12  # FLOP/s, bfloat16, dense: NVIDIA's data sheet
-WAN_TABLE = {1: 2715.5, 2: 1371.7, 4: 716.1, 8: 389.7}  # GPUs -> seconds; A100, 720p, 81 frames, 40 steps
+published = yaml.safe_load(Path("data/published.yaml").read_text("utf-8"))
+WAN_TABLE = published["wan_seconds"]["A100-80GB"]  # GPUs -> seconds; 720p, 81 frames, 40 steps
 
 # %%
 floor = film.sampling_flops(40) / A100_PEAK

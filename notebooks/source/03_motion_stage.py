@@ -3,7 +3,7 @@
 #
 # **How do styled keyframes become a coherent sequence?**
 #
-# The style stage gave us a LoRA that puts the film's look on a still. Now a scene: three neutral stills, a second apart, become three styled keyframes, and the model draws the frames in between. Each stretch between two keyframes is a job of its own, so that a long sequence can be computed on many devices at once.
+# Notebook 02 trained a LoRA that puts the film's look on a still. Now we make a scene. Three neutral stills, a second apart, become three keyframes in the film's look. The model draws the frames between them. Each piece between two keyframes is a job of its own, so a long sequence can be made on many devices at once.
 #
 # After this notebook you can
 # - write the sampler's loop yourself and get the pipeline's output, bit by bit,
@@ -64,20 +64,29 @@ print(f"device: {device}, {torch.get_num_threads()} threads; profile: {params.pr
 # %%
 from cinelib import show
 from cinelib.motion import seams, sequence
-from cinelib.preparation.storyboard import frames_between, in_turn, open_still, read_storyboard
+from cinelib.preparation.storyboard import (
+    StoryboardScene,
+    frames_between,
+    in_turn,
+    open_still,
+    read_storyboard,
+)
 from cinelib.style import lora
-from cinelib.wan import sampling as generation
+from cinelib.wan import sampling
 
 pipe = pipeline.load_pipeline(params.model, flow_shift=params.flow_shift)
 memory = stage.root / "papermill_runs" / "locks" / "hashes.json"  # where the run keeps what it has hashed
 card = lora.load(pipe, stage.upstream("02_style_stage") / "lora", "style", memory)
-board = read_storyboard(params.storyboard)
-scenes = in_turn(board, params.max_scenes)
+
+# %%
+scenes = in_turn(read_storyboard(params.storyboard), params.max_scenes)
 trigger_text = f"{params.trigger}, " if params.trigger else ""
 segment_frames = frames_between(scenes[0], params.fps, params.num_frames)
 size = (params.height, params.width)
 stills = {scene.name: [open_still(p, *size) for p in scene.stills] for scene in scenes}
 print(f"LoRA of rank {card.rank}, {card.steps} steps; a segment has {segment_frames} frames")
+
+# %%
 show.contact_sheet(
     [still for scene in scenes for still in stills[scene.name]],
     [f"{scene.world}, {k * scene.interval:g} s" for scene in scenes for k in range(len(scene.stills))],
@@ -92,10 +101,12 @@ show.contact_sheet(
 # %% [markdown]
 # ## 2. The sampler, by hand
 #
-# Training taught the transformer the velocity $v = \varepsilon - x$ on the line from clip to noise. Sampling walks that line backwards: start at pure noise, ask for the velocity, take a step towards the clip, ask again. *Classifier-free guidance* asks twice, with the
+# Notebook 04 times this loop and makes it faster. Here you write it.
+#
+# Training taught the transformer the velocity $v = \varepsilon - x$ on the line from clip to noise. Sampling walks that line backwards. Start at pure noise, ask for the velocity, take a step towards the clip, ask again. *Classifier-free guidance* asks twice, with the
 # prompt and with an empty one, and exaggerates the difference: $v = v_{empty} + g\,(v_{text} - v_{empty})$.
 #
-# Here is the whole of it. `scheduler.step` is UniPC, a predictor-corrector that uses the last velocities too; the plain step would be Euler's, which is exercise 3.1.
+# Here is all of it. `scheduler.step` is UniPC, which uses the last velocities too. The plain step is Euler's: exercise 3.1.
 
 
 # %%
@@ -125,20 +136,22 @@ def sample_by_hand(first, prompt: str, num_frames: int, generator: torch.Generat
 
 # %%
 scene = scenes[0]
-sampling = generation.Sampling(
+settings = sampling.Sampling(
     *size, segment_frames, params.num_inference_steps, params.guidance_scale, params.seed
 )
 pipe.set_adapters(["style"], [params.lora_scale])
 prompt = trigger_text + scene.text
 ours = sample_by_hand(
-    stills[scene.name][0], prompt, segment_frames, generation.generator(params.seed, "by hand")
+    stills[scene.name][0], prompt, segment_frames, sampling.generator(params.seed, "by hand")
 )
-theirs = generation.generate_latents(pipe, stills[scene.name][0], prompt, sampling, ("by hand",))
+theirs = sampling.generate_latents(pipe, stills[scene.name][0], prompt, settings, ("by hand",))
 difference = float((ours - theirs).abs().max())
+print(f"largest difference between our loop and WanImageToVideoPipeline: {difference}")
 assert ours.shape == (1, 16, (segment_frames - 1) // 4 + 1, params.height // 8, params.width // 8)
 assert difference == 0, f"our loop and the pipeline differ by {difference}"
+
+# %%
 clip = pipeline.to_frames(pipeline.decode_video(pipe.vae, ours))  # (T, H, W, 3)
-print(f"largest difference between our loop and WanImageToVideoPipeline: {difference}")
 show.play(clip, fps=params.fps, title="from one neutral still, with the LoRA")
 
 # %% [markdown]
@@ -205,25 +218,29 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-short = replace(sampling, num_frames=params.keyframe_frames)
-keyframes = {"base": {}, "lora": {}}
+short = replace(settings, num_frames=params.keyframe_frames)
 
 
-def styled(pipe, scene: generation.Scene) -> list[np.ndarray]:
+def styled(pipe, scene: StoryboardScene) -> list[np.ndarray]:
     """Each still of the scene in the film's look, (H, W, 3)."""
     return sequence.style_keyframes(pipe, scene, short, trigger_text)
 
 
-found = generation.each(pipe, styled, scenes, short)
-for scene, frames in zip(scenes, found, strict=True):
-    keyframes["base"][scene.name] = [np.asarray(still) for still in stills[scene.name]]
-    keyframes["lora"][scene.name] = frames
-    stage.log(f"{scene.name}: {len(scene.stills)} keyframes")
+found = sampling.each(pipe, styled, scenes, short)
+keyframes = {
+    "base": {name: [np.asarray(still) for still in found] for name, found in stills.items()},
+    "lora": dict(zip(stills, found, strict=True)),
+}
+stage.log(f"{len(scenes)} scenes of {len(scenes[0].stills)} keyframes")
+
+# %%
 for arm, by_scene in keyframes.items():
     (stage.folder / "keyframes" / arm).mkdir(parents=True, exist_ok=True)
     for name, frames in by_scene.items():
         for k, frame in enumerate(frames):
             Image.fromarray(frame).save(stage.folder / "keyframes" / arm / f"{name}_{k}.png")
+
+# %%
 show.contact_sheet(
     [frame for scene in scenes for arm in keyframes for frame in keyframes[arm][scene.name]],
     [f"{arm}, {k}" for scene in scenes for arm in keyframes for k in range(len(scene.stills))],
@@ -299,13 +316,15 @@ sequences = {"base": {}, "lora": {}, "dissolve": {}}
 for arm, scale in (("base", 0.0), ("lora", params.lora_scale)):
     pipe.set_adapters(["style"], [scale])
 
-    def expanded(pipe, scene: generation.Scene, arm: str = arm) -> np.ndarray:
+    def expanded(pipe, scene: StoryboardScene, arm: str = arm) -> np.ndarray:
         """(2 x 16 + 1, H, W, 3) for three keyframes."""
-        return sequence.sequence(pipe, scene, keyframes[arm][scene.name], sampling, trigger_text)
+        return sequence.sequence(pipe, scene, keyframes[arm][scene.name], settings, trigger_text)
 
-    found = generation.each(pipe, expanded, scenes, sampling)
+    found = sampling.each(pipe, expanded, scenes, settings)
     sequences[arm] = dict(zip([scene.name for scene in scenes], found, strict=True))
     stage.log(f"{arm}: {len(found)} sequences, {time.perf_counter() - started:.0f} s so far")
+
+# %%
 for scene in scenes:
     sequences["dissolve"][scene.name] = sequence.dissolve(keyframes["lora"][scene.name], segment_frames)
 segments = len(scenes[0].stills) - 1
@@ -317,14 +336,14 @@ assert all(len(f) == segments * (segment_frames - 1) + 1 for arm in sequences.va
 # %%
 
 
-def ending(pipe, scene: generation.Scene) -> np.ndarray:
+def ending(pipe, scene: StoryboardScene) -> np.ndarray:
     """The last segment of a scene, (17, H, W, 3)."""
     pair, key = keyframes["lora"][scene.name][-2:], (scene.name, "segment", segments - 1)
-    return sequence.expand(pipe, *pair, trigger_text + scene.text, sampling, key)
+    return sequence.expand(pipe, *pair, trigger_text + scene.text, settings, key)
 
 
 pipe.set_adapters(["style"], [params.lora_scale])
-[alone] = generation.each(pipe, ending, scenes[:1], sampling)  # on as many threads as before: else it rounds
+[alone] = sampling.each(pipe, ending, scenes[:1], settings)  # on as many threads as before: else it rounds
 together = sequences["lora"][scenes[0].name][-(segment_frames - 1) :]
 assert np.array_equal(alone[1:], together), "a segment must not depend on its neighbours"
 print("the last segment, computed alone, equals the one in the sequence")
@@ -344,6 +363,8 @@ for arm, by_scene in sequences.items():
         rows.append({"file_name": file, "arm": arm, **about, **made, "seed": params.seed})
 lines = "".join(json.dumps(row) + "\n" for row in rows)
 (stage.folder / "sequences" / "metadata.jsonl").write_text(lines, "utf-8")
+
+# %%
 shown = scenes[0].name
 show.play({arm: by_scene[shown] for arm, by_scene in sequences.items()}, fps=params.fps, width=260)
 
@@ -443,7 +464,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return min(99.0, 10 * np.log10(255**2 / max(error, 1e-12)))
 
 
-def measure(arm: str, scene: generation.Scene) -> dict[str, float]:
+def measure(arm: str, scene: StoryboardScene) -> dict[str, float]:
     """All numbers of one sequence."""
     frames = sequences[arm][scene.name]
     goals = keyframes["base" if arm == "base" else "lora"][scene.name]
@@ -464,7 +485,7 @@ measured.to_csv(stage.folder / "seams.csv", index=False)
 measured.groupby("arm", sort=False).mean(numeric_only=True).round(3)
 
 # %% [markdown]
-# Read the dissolve's row first. It arrives at every keyframe perfectly, it cannot drift further than its keyframes, and it hardly moves: mean speed and MotionScore tell. Who measures sequences by their smoothness alone would ship it.
+# Read the dissolve's row first. It arrives at every keyframe perfectly. It cannot drift further than its keyframes. And it hardly moves: look at mean speed and MotionScore. Smoothness alone would call it the best.
 #
 # Then the two rows of the model. A *seam* above 1 says that the change at a keyframe can be told from the changes around it: each segment arrives well enough, and starts again at a speed of its own. And compare *drift*: what the LoRA's row has more than
 # the base's is colour that the adapter does not hold from keyframe to keyframe. These are means of a few scenes, without intervals; whether the look is held (claim 11) is for notebook 05 to say.

@@ -3,15 +3,15 @@
 #
 # **What does each speed-up cost in quality?**
 #
-# Sampling is slow because the transformer runs twice in every step. There are three honest ways out: run it less often (fewer steps, step caches), run it on
-# more devices at once (context parallelism), or run independent pieces side by side (the segments of notebook 03). This notebook measures each, on the same clips, against the same
-# yardstick, and asks each shortcut the rude question: would simply taking fewer steps have done as well?
+# Sampling is slow: the transformer runs twice in every step. There are three ways out. Run it less often (fewer steps, step caches). Run it on
+# more devices (context parallelism). Or run independent pieces side by side (the segments of notebook 03).
+# We try each on the same clips and let the same judge look at them. And we ask each shortcut: would fewer steps have done as well?
 #
 # After this notebook you can
-# - write a sampler and a step cache's decision by hand, and see which blocks a cache really skipped,
+# - write a step cache's decision yourself, and see which blocks a cache really skipped,
 # - measure a speed-up so that another person gets the same number,
-# - split one clip over processes and prove that nothing changed,
-# - check a published time against a table and a cost model.
+# - split one clip over processes and show that nothing changed,
+# - check a published time against a table and a count of operations.
 #
 # | profile | time | memory | what runs |
 # |---|---|---|---|
@@ -66,107 +66,64 @@ print(
 )
 
 # %% [markdown]
-# The last line is part of every number below. A time without its device, threads, versions and load is a rumour.
+# The last line belongs to every number below. A time without its device, threads, versions and load says nothing.
 #
 # ## 1. Where the time goes
 #
-# We sample what the film needs: the LoRA of notebook 02, storyboard scenes, prompts that open with the film's trigger phrase. Text, image and first frame are encoded once, before any clock starts.
+# We sample what the film needs: the LoRA of notebook 02, scenes of the storyboard, prompts that open with the film's words.
 
 # %%
 from textwrap import fill, shorten
 
+import numpy as np
 import torch
 from IPython.display import display
 
 from cinelib import show
 from cinelib.preparation.storyboard import open_still, read_storyboard
-from cinelib.wan import conditioning, pipeline
-from cinelib.wan.sampling import generator
+from cinelib.wan import pipeline, sampling
 
 lora = stage.upstream("02_style_stage") / "lora"
 pipe = pipeline.load_pipeline(params.model, flow_shift=params.flow_shift)
 pipe.load_lora_weights(lora)
+
+# %%
 scenes = read_storyboard(params.storyboard)
 scenes = scenes[:: max(1, len(scenes) // params.max_scenes)][: params.max_scenes]  # both worlds
 trigger = f"{params.trigger}, " if params.trigger else ""
 stills = [open_still(scene.stills[0], params.height, params.width) for scene in scenes]
 display(show.contact_sheet(stills, [fill(scene.text, 48) for scene in scenes], tile=2.4))
 
-# %%
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Problem:
-    """All that the sampler needs for one clip: noise and conditions, on the model's device."""
-
-    noise: torch.Tensor  # (1, 16, t, h, w)
-    condition: torch.Tensor  # (1, 20, t, h, w): mask and first frame
-    text: torch.Tensor  # (1, 512, D)
-    no_text: torch.Tensor  # (1, 512, D): the empty prompt
-    image: torch.Tensor  # (1, N, D)
-
-
-def prepare(scene, still) -> Problem:
-    dtype, device = pipe.transformer.dtype, pipe.transformer.device
-    pixels = pipeline.to_pixels(np.asarray(still)[None])[:, :, 0].to(device)  # (1, 3, H, W)
-    condition = conditioning.condition(pipe.vae, pixels, params.num_frames)
-    shape = (1, 16, *condition.shape[2:])
-    noise = torch.randn(shape, generator=generator(params.seed, scene.name)).to(device)
-    text = pipeline.encode_text(pipe, [trigger + scene.text, ""])
-    image = pipeline.encode_image(pipe, [still])
-    return Problem(noise, condition.to(dtype), text[:1].to(dtype), text[1:].to(dtype), image.to(dtype))
-
-
-# %%
-import numpy as np
-
-problems = [prepare(scene, still) for scene, still in zip(scenes, stills, strict=True)]
-problems[0].noise.shape, problems[0].condition.shape, problems[0].image.shape
-
 # %% [markdown]
-# The whole sampler fits in a cell. Each step asks the transformer twice, with the caption (*cond*) and without (*uncond*), and walks along the guided
-# velocity. Remember the two calls: everything that follows is about making fewer of them, or making them cheaper.
+# Notebook 03 wrote the sampler's loop by hand. `sampling.denoise` is that loop without the encoders: text, image and first frame are encoded here, before any clock starts. In each
+# step it asks the transformer twice, with the caption (*cond*) and without (*uncond*). Remember the two calls: all that follows makes fewer of them, or cheaper ones.
+
+# %%
+size = (params.height, params.width, params.num_frames)
+full = params.num_inference_steps
+plain = sampling.Sampling(*size, full, params.guidance_scale, params.seed)
+starts = [
+    sampling.prepare(pipe, still, trigger + scene.text, plain, (scene.name,))
+    for scene, still in zip(scenes, stills, strict=True)
+]
+starts[0].noise.shape, starts[0].condition.shape, starts[0].image.shape
 
 
 # %%
-@torch.no_grad()
-def sampler(problem: Problem, steps: int) -> torch.Tensor:
+def sampler(start: sampling.Start, steps: int) -> torch.Tensor:
     """Latents (1, 16, t, h, w) after `steps` guided steps."""
-    transformer, scheduler = pipe.transformer, pipe.scheduler
-    scheduler.set_timesteps(steps, device=problem.noise.device)
-    latents = problem.noise
-    for t in scheduler.timesteps:
-        model_input = torch.cat([latents.to(problem.condition), problem.condition], dim=1)  # (1, 36, t, h, w)
-        velocity = {}
-        for branch, text in (("cond", problem.text), ("uncond", problem.no_text)):
-            with transformer.cache_context(branch):  # a cache remembers the two branches apart
-                velocity[branch] = transformer(
-                    model_input, t.expand(1), text, problem.image, return_dict=False
-                )[0]
-        guided = velocity["uncond"] + params.guidance_scale * (velocity["cond"] - velocity["uncond"])
-        latents = scheduler.step(guided, t, latents, return_dict=False)[0]
-    pipe.maybe_free_model_hooks()  # ends the clip: caches forget it
-    return latents
+    return sampling.denoise(pipe, start, steps, params.guidance_scale)
 
 
 # %% [markdown]
 # Is it *the* sampler? The pipeline of diffusers must give the same latents, bit by bit.
 
 # %%
-reference = pipe(
-    image=stills[0],
-    prompt=trigger + scenes[0].text,
-    negative_prompt="",
-    height=params.height,
-    width=params.width,
-    num_frames=params.num_frames,
-    num_inference_steps=2,
-    guidance_scale=params.guidance_scale,
-    generator=generator(params.seed, scenes[0].name),
-    output_type="latent",
-).frames
-ours = sampler(problems[0], 2)
+from dataclasses import replace
+
+two = replace(plain, num_inference_steps=2)
+reference = sampling.generate_latents(pipe, stills[0], trigger + scenes[0].text, two, (scenes[0].name,))
+ours = sampler(starts[0], 2)
 difference = float((ours - reference).abs().max())
 print(f"largest difference to WanImageToVideoPipeline after 2 steps: {difference}")
 assert difference == 0, "this cell times another sampler than the one you use"
@@ -174,16 +131,16 @@ assert difference == 0, "this cell times another sampler than the one you use"
 # %% [markdown]
 # ## 2. How much does a step change?
 #
-# A step cache bets that neighbouring steps compute nearly the same thing. Look before betting: let a hook record what the *first* transformer block adds to its input in every step, and how much that differs
-# from the step before, relative to its size.
+# A step cache bets that neighbouring steps compute nearly the same. Look before you bet. A hook records what the *first* transformer block adds to its input in every step. How much does
+# that differ from the step before, relative to its size?
 
 
 # %%
 from itertools import pairwise
 
 
-def first_block_changes(problem: Problem, steps: int) -> np.ndarray:
-    """Relative change of the first block's contribution between consecutive steps, caption branch: (steps - 1,)."""
+def first_block_changes(start: sampling.Start, steps: int) -> np.ndarray:
+    """How much the first block's part changes from step to step, with the caption: (steps - 1,)."""
     residuals = []
 
     def record(module, args, output):
@@ -191,7 +148,7 @@ def first_block_changes(problem: Problem, steps: int) -> np.ndarray:
 
     handle = pipe.transformer.blocks[0].register_forward_hook(record)
     try:
-        sampler(problem, steps)
+        sampler(start, steps)
     finally:
         handle.remove()
     cond = residuals[::2]  # calls alternate: cond, uncond, cond, ...
@@ -199,11 +156,8 @@ def first_block_changes(problem: Problem, steps: int) -> np.ndarray:
 
 
 # %%
-changes = {
-    scene.name: first_block_changes(problem, params.num_inference_steps)
-    for scene, problem in zip(scenes, problems, strict=True)
-}
-steps_axis = list(range(2, params.num_inference_steps + 1))
+changes = {scene.name: first_block_changes(start, full) for scene, start in zip(scenes, starts, strict=True)}
+steps_axis = list(range(2, full + 1))
 limits = {f"threshold {t:g}": (steps_axis, [t] * len(steps_axis)) for t in params.thresholds}
 figure = show.curves(
     {**{name: (steps_axis, values) for name, values in changes.items()}, **limits},
@@ -215,10 +169,10 @@ stage.save_figure(figure, "first_block")
 figure
 
 # %% [markdown]
-# Where a curve lies below a threshold, a cache with that threshold keeps the old result of all other blocks. The *first-block cache* does just this: run block 1, compare, and either run the rest or add what the rest added last time.
+# Where a curve lies below a threshold, a cache with that threshold keeps the old result of all other blocks. The *first-block cache* does just this: run block 1 and compare. Then either run the rest, or add what the rest added last time.
 #
 # ### Exercise 4.1: when may a cache skip? (medium, 10 minutes)
-# The comparison is with the last step that was really *computed*, not with the step before. Otherwise many small changes add up unseen. Given the first block's contribution in every step, say which
+# It compares with the last step that was really *computed*, not with the step before. Otherwise many small changes add up unseen. Given the first block's contribution in every step, say which
 # steps are computed.
 
 
@@ -276,79 +230,83 @@ def computed_steps(residuals, threshold):
 # %% [markdown]
 # ## 3. Caches that are proved to act
 #
-# diffusers ships step caches behind `enable_cache`. Two things go wrong with them in practice. A cache whose patterns match no module of the model does nothing, silently, and gets reported
-# as "1.0x, no loss of quality". And a cache that acts is credited with savings nobody counted. `step_cache` refuses the first and counts every block evaluation for the second.
+# diffusers has step caches behind `enable_cache`. Two things go wrong with them. A cache whose patterns match no module does nothing, without a word, and is reported
+# as "1.0x, no loss of quality". And a cache that acts is credited with savings that nobody counted. So ours refuse to do nothing, and count every block that runs.
+#
+# Each technique has a file of its own in `cinelib/acceleration/`: its settings, how it is applied, and what its count must prove.
 
 # %%
-from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
+from diffusers import TaylorSeerCacheConfig
 
-from cinelib.acceleration.step_cache import WAN_TAYLORSEER_MODULES, NoEffect, step_cache
+from cinelib.acceleration.step_cache import NoEffect, step_cache
 
 try:
     with step_cache(pipe.transformer, TaylorSeerCacheConfig()):
-        raise AssertionError("diffusers' defaults now match Wan: drop WAN_TAYLORSEER_MODULES")
+        raise AssertionError("diffusers' defaults now match Wan: drop the patterns in taylorseer.py")
 except NoEffect as refusal:
     print("refused:", refusal)
 
 # %% [markdown]
-# Before the race, the invariant: a first-block cache with threshold 0 never skips, so it must equal the plain sampler exactly. If this fails, the hooks themselves change the result, and no number below means anything.
+# Before the race, one check. A first-block cache with threshold 0 never skips, so it must equal the plain sampler exactly. If not, the hooks themselves change the result, and no number below means anything.
 
 # %%
-with step_cache(pipe.transformer, FirstBlockCacheConfig(threshold=0.0)) as ledger:
-    cached = sampler(problems[0], 2)
+from cinelib.acceleration.first_block_cache import FirstBlockCache
+
+never = FirstBlockCache(steps=2, threshold=0.0)
+with never.apply(pipe.transformer) as counter:
+    cached = sampler(starts[0], never.steps)
+never.prove(counter)
 largest = float((cached - ours).abs().max())
-print(f"threshold 0: {ledger.skipped} of {ledger.blocks * len(ledger.calls)} evaluations skipped,", end=" ")
-print(f"largest difference {largest}")
-assert largest == 0 and ledger.skipped == 0
+total = counter.blocks * len(counter.calls)
+print(f"threshold 0: {counter.skipped} of {total} evaluations skipped, largest difference {largest}")
+assert largest == 0 and counter.skipped == 0
 
 # %% [markdown]
-# The competitors. *Fewer steps* is the naive one, and the one to beat. *First-block cache* skips when little changes. *TaylorSeer* predicts attention and feed-forward outputs by a first-order Taylor expansion in
-# the steps between, on a fixed schedule.
+# The competitors. *Fewer steps* is the simple one, and the one to beat. The *first-block cache* skips when little changes. *TaylorSeer* predicts attention and feed-forward outputs in
+# the steps between, by a first-order Taylor expansion and on a fixed schedule.
 
 # %%
-full = params.num_inference_steps
-taylorseer = TaylorSeerCacheConfig(
-    cache_interval=params.taylorseer_interval,
-    disable_cache_before_step=min(3, full - 1),
-    max_order=1,
-    taylor_factors_dtype=torch.float32,
-    cache_identifiers=WAN_TAYLORSEER_MODULES,
-)
-settings = {f"plain, {full} steps": (full, None)}
-settings |= {f"{count} steps": (count, None) for count in sorted(params.fewer_steps, reverse=True)}
-settings |= {f"first-block {t:g}": (full, FirstBlockCacheConfig(threshold=t)) for t in params.thresholds}
-settings |= {f"TaylorSeer /{params.taylorseer_interval}": (full, taylorseer)}
-baseline = next(iter(settings))
+from cinelib.acceleration.fewer_steps import FewerSteps
+from cinelib.acceleration.taylorseer import TaylorSeer
+
+baseline = f"plain, {full} steps"
+techniques = [
+    *(FewerSteps(steps) for steps in sorted(params.fewer_steps, reverse=True)),
+    *(FirstBlockCache(full, threshold) for threshold in params.thresholds),
+    TaylorSeer(full, params.taylorseer_interval, warmup=min(3, full - 1)),
+]
+settings = {baseline: FewerSteps(full)} | {technique.name: technique for technique in techniques}
 list(settings)
 
 # %% [markdown]
 # ## 4. Measuring time so that it means something
 #
-# Three rules. *Warm up*: the first run of anything pays for memory and kernels. *Interleave*: machines drift, so every setting runs once in every round, in a rotating order, and a speed-up is the ratio within a round. *State
-# the conditions*. Here a round is one scene, and the clock covers the sampler's loop alone.
+# Three rules. *Warm up*: the first run pays for memory and kernels. *Interleave*: machines drift, so every setting runs once in every round, in an order that rotates, and a speed-up is the ratio within a round. *Say
+# the conditions*. Here a round is one scene, and the clock sees the sampler's loop alone.
 
 
 # %%
 from cinelib.acceleration.timing import interleaved
 
-ledgers = {name: [] for name in settings}
+shares = {name: [] for name in settings}  # of blocks that ran, one array a clip
 
 
 def timed(name: str):
-    steps, cache = settings[name]
+    technique = settings[name]
 
     def run(number: int) -> torch.Tensor:
-        with step_cache(pipe.transformer, cache) as ledger:
-            latents = sampler(problems[number], steps)
-        ledgers[name].append(ledger.per_call() / ledger.blocks)  # share of blocks that ran, a call each
+        with technique.apply(pipe.transformer) as counter:
+            latents = sampler(starts[number], technique.steps)
+        technique.prove(counter)
+        shares[name].append(counter.per_call() / counter.blocks)
         return latents
 
     return run
 
 
-sampler(problems[0], 2)  # warm-up
-timings, latents = interleaved({name: timed(name) for name in settings}, rounds=len(problems), warmup=0)
-assert all(share.min() == 1 for share in ledgers[baseline]), "the baseline skipped something"
+# %%
+sampler(starts[0], 2)  # warm-up
+timings, latents = interleaved({name: timed(name) for name in settings}, rounds=len(starts), warmup=0)
 for name, timing in timings.items():
     ratio, low, high = timing.speedup(timings[baseline])
     stage.log(f"{name:16s} {timing.median:7.2f} s a clip, {ratio:.2f}x (rounds {low:.2f} to {high:.2f})")
@@ -358,7 +316,7 @@ print(conditions())
 # And what did the caches skip? One row a setting, one column a step; dark means that all blocks ran.
 
 # %%
-rows = {name: np.mean([run[::2] for run in runs], axis=0) for name, runs in ledgers.items()}
+rows = {name: np.mean([run[::2] for run in runs], axis=0) for name, runs in shares.items()}
 figure, (axis,) = show.new_figure(size=(7, 0.32 * len(rows) + 1.2), title="Share of blocks that ran, by step")
 grid = np.full((len(rows), full), np.nan)
 for row, share in enumerate(rows.values()):
@@ -375,8 +333,8 @@ figure
 # %% [markdown]
 # ## 5. Quality, against the same judge
 #
-# How good is a shortcut? Comparing it with the plain sampler at 12 steps would be unfair: those 12 steps are an approximation too, and would score perfectly by definition. So the judge is a sampler with *twice* the steps, at the
-# same noise, and the plain sampler has to face it as well. Two questions: how far does the picture drift (perceptual distance, frame by frame), and does the *motion* survive?
+# How good is a shortcut? It would be unfair to compare it with the plain sampler at 12 steps. Those 12 steps are an approximation too, and would be perfect by definition. So the judge is a sampler with *twice* the steps, from the
+# same noise, and the plain sampler faces it as well. Two questions: how far does the picture drift (perceptual distance, frame by frame)? And does the *motion* survive?
 
 # %%
 from cinelib.metrics.motion import motion_retention, motion_score
@@ -387,7 +345,7 @@ def decode(value: torch.Tensor) -> np.ndarray:
     return pipeline.to_frames(pipeline.decode_video(pipe.vae, value))  # (T, H, W, 3) uint8
 
 
-judge = [decode(sampler(problem, 2 * full)) for problem in problems]
+judge = [decode(sampler(start, 2 * full)) for start in starts]
 clips = {name: [decode(value) for value in values] for name, values in latents.items()}
 distance = LPIPS(params.alexnet) if params.alexnet else FeatureDistance()
 drift = {
@@ -400,23 +358,26 @@ print(f"{distance.name}: {distance.preprocessing}; weights {distance.weights_sha
 import pandas as pd
 
 judge_speed = np.array([motion_score(clip, params.fps).mean_speed for clip in judge])
-table = []
-for name, found in clips.items():
-    motions = [motion_score(clip, params.fps) for clip in found]
+
+
+def measure(name: str) -> dict[str, object]:
+    """One row of the table."""
+    motions = [motion_score(clip, params.fps) for clip in clips[name]]
     ratio, low, high = timings[name].speedup(timings[baseline])
-    table.append(
-        {
-            "setting": name,
-            "seconds": timings[name].median,
-            "speed-up": ratio,
-            "lowest": low,
-            "highest": high,
-            "blocks skipped": 1 - float(np.mean(np.concatenate(ledgers[name]))),
-            distance.name: float(drift[name].mean()),
-            "motion kept": motion_retention(np.array([m.mean_speed for m in motions]), judge_speed),
-            "MotionScore": float(np.mean([m.score for m in motions])),
-        }
-    )
+    speeds = np.array([motion.mean_speed for motion in motions])
+    return {
+        "setting": name,
+        "seconds": timings[name].median,
+        **{"speed-up": ratio, "lowest": low, "highest": high},
+        "blocks skipped": 1 - float(np.mean(np.concatenate(shares[name]))),
+        distance.name: float(drift[name].mean()),
+        "motion kept": motion_retention(speeds, judge_speed),
+        "MotionScore": float(np.mean([motion.score for motion in motions])),
+    }
+
+
+# %%
+table = [measure(name) for name in settings]
 frontier = pd.DataFrame(table)
 frontier.to_csv(stage.folder / "frontier.csv", index=False)
 frontier.style.format(precision=3).hide()
@@ -449,24 +410,21 @@ order = sorted(clips, key=lambda name: drift[name].mean())
 show.compare_slider([clips[name][0] for name in order], order, description="setting", fps=params.fps)
 
 # %%
-best_cache = min(
-    (name for name, (_, cache) in settings.items() if cache is not None),
-    key=lambda name: timings[name].median,
-)
-display(
-    show.before_after(
-        [judge[0], clips[baseline][0], clips[best_cache][0]],
-        [f"{2 * full} steps", baseline, best_cache],
-        title=shorten(f"Same noise, three samplers: {scenes[0].text}", 88, placeholder=" …"),
-    )
+caches = [name for name, technique in settings.items() if not isinstance(technique, FewerSteps)]
+best_cache = min(caches, key=lambda name: timings[name].median)
+show.before_after(
+    [judge[0], clips[baseline][0], clips[best_cache][0]],
+    [f"{2 * full} steps", baseline, best_cache],
+    title=shorten(f"Same noise, three samplers: {scenes[0].text}", 88, placeholder=" …"),
 )
 
 # %% [markdown]
 # Does any cache beat simply taking fewer steps? Ask the numbers: for each cache, the fewer-steps setting that is at least as fast, and whether its drift is larger.
 
 # %%
-naive = frontier[[cache is None for _, cache in settings.values()]]
-for row in frontier[[cache is not None for _, cache in settings.values()]].to_dict("records"):
+is_cache = frontier["setting"].isin(caches)
+naive = frontier[~is_cache]
+for row in frontier[is_cache].to_dict("records"):
     rivals = naive[naive["speed-up"] >= row["speed-up"]]
     if rivals.empty:
         print(f"{row['setting']}: faster than every step count tried")
@@ -489,45 +447,40 @@ for row in frontier[[cache is not None for _, cache in settings.values()]].to_di
 # `launch` starts real processes through `torchrun`, exactly as on a node with GPUs (NCCL there, gloo here). Each clip must come out *equal*, not similar.
 
 # %%
-from cinelib.acceleration.parallel import Job, Segment, launch
+from cinelib.acceleration.parallel import SamplingJob, Segment, launch
 
 keyframes = sorted((stage.upstream("03_motion_stage") / "keyframes" / "lora").glob("*.png"))
-pairs = [(a, b) for a, b in pairwise(keyframes) if a.stem.rsplit("_", 1)[0] == b.stem.rsplit("_", 1)[0]]
+scene_of = {path: path.stem.rsplit("_", 1)[0] for path in keyframes}  # scene_0.png, scene_1.png, ...
+pairs = [(a, b) for a, b in pairwise(keyframes) if scene_of[a] == scene_of[b]][: params.processes]
 texts = {scene.name: scene.text for scene in read_storyboard(params.storyboard)}
 segments = tuple(
-    Segment(str(a), trigger + texts[a.stem.rsplit("_", 1)[0]], params.seed + k, last_image=str(b))
-    for k, (a, b) in enumerate(pairs[: params.processes])
+    Segment(str(a), trigger + texts[scene_of[a]], number, last_image=str(b))
+    for number, (a, b) in enumerate(pairs)
 )
-job = Job(
-    params.model,
-    segments,
-    params.height,
-    params.width,
-    params.num_frames,
-    params.parallel_steps,
-    params.guidance_scale,
-    params.flow_shift,
-    lora=str(lora),
-    rounds=3,
-)
-print(f"{len(segments)} segments between keyframes: {[a.stem for a, _ in pairs[: params.processes]]}")
+few = replace(plain, num_inference_steps=params.parallel_steps)
+job = SamplingJob(params.model, segments, few, params.flow_shift, lora=str(lora), rounds=3)
+print(f"{len(segments)} segments between keyframes: {[a.stem for a, _ in pairs]}")
 
 # %%
 outcomes = launch(job, params.processes)
 alone, fair = outcomes["single"], outcomes["threads"]
-parallel = []
-for mode, outcome in outcomes.items():
-    gap = max(float((a - b).abs().max()) for a, b in zip(outcome.latents, alone.latents, strict=True))
-    against = np.divide(fair.seconds, outcome.seconds)  # round by round
-    parallel.append(
-        {"mode": mode, "seconds": np.median(outcome.seconds), "against threads": np.median(against)}
-    )
-    parallel[-1] |= {"lowest": against.min(), "highest": against.max(), "largest difference": gap}
-parallel = pd.DataFrame(parallel).set_index("mode")
+
+
+def compare(mode: str) -> dict[str, object]:
+    """One mode against all cores as threads, round by round, and its latents against one process's."""
+    outcome = outcomes[mode]
+    ratios = np.divide(fair.seconds, outcome.seconds)
+    gaps = [float((a - b).abs().max()) for a, b in zip(outcome.latents, alone.latents, strict=True)]
+    found = {"mode": mode, "seconds": np.median(outcome.seconds), "against threads": np.median(ratios)}
+    return {**found, "lowest": ratios.min(), "highest": ratios.max(), "largest difference": max(gaps)}
+
+
+# %%
+parallel = pd.DataFrame([compare(mode) for mode in outcomes]).set_index("mode")
 exact = float(parallel.loc[["segments", "context"], "largest difference"].max())
 assert exact < 1e-3, "processes disagree with one process"
 print(
-    f"{params.processes} processes, {len(segments)} segments, {job.num_inference_steps} steps, {job.rounds} rounds"
+    f"{params.processes} processes, {len(segments)} segments, {params.parallel_steps} steps, {job.rounds} rounds"
 )
 parallel.style.format(precision=4)
 
@@ -540,25 +493,30 @@ parallel.style.format(precision=4)
 # %% [markdown]
 # ## 7. What is published for the 14B model
 #
-# **Not measured here:** the table that Wan's authors publish for I2V-14B, 81 frames of 720 × 1280, 40 steps, with context parallelism over GPUs (and weights sharded by FSDP). It is the context-parallel curve that the source's claims 9 and 10 stand beside.
+# **Not measured here:** the table that Wan's authors publish for I2V-14B, 81 frames of 720 × 1280, 40 steps, with context parallelism over GPUs (and weights sharded by FSDP). The source's claims 9 and 10 stand beside this curve.
 
 # %%
-from cinelib.acceleration.timing import WAN_PUBLISHED_PEAK_GB, WAN_PUBLISHED_SECONDS
+from pathlib import Path
 
-published = pd.DataFrame(
+import yaml
+
+published = yaml.safe_load(Path("data/published.yaml").read_text("utf-8"))
+wan_seconds, peak = published["wan_seconds"], published["wan_peak_gb"]
+scaling = pd.DataFrame(
     [
         {
             "card": card,
             "GPUs": count,
             "seconds": seconds,
-            "speed-up": WAN_PUBLISHED_SECONDS[card, 1] / seconds,
-            "efficiency": WAN_PUBLISHED_SECONDS[card, 1] / seconds / count,
-            "peak GB a GPU": WAN_PUBLISHED_PEAK_GB[count],
+            "speed-up": times[1] / seconds,
+            "peak GB a GPU": peak[count],
         }
-        for (card, count), seconds in WAN_PUBLISHED_SECONDS.items()
+        for card, times in wan_seconds.items()
+        for count, seconds in times.items()
     ]
 )
-published.style.format(precision=2).hide().set_caption("published by Wan's authors, not measured here")
+scaling.insert(4, "efficiency", scaling["speed-up"] / scaling["GPUs"])
+scaling.style.format(precision=2).hide().set_caption("published by Wan's authors, not measured here")
 
 # %% [markdown]
 # ### Exercise 4.2: what part of the work does not scale? (medium, 10 minutes)
@@ -601,14 +559,14 @@ def serial_share(one, many, devices):
 # %% [markdown]
 # ## 8. Claims 9, 10 and 12
 #
-# **Claim 9:** "187 seconds on a single A100-80GB", with no frames, size or steps given. Notebook 00 shows that 81 frames at 720p in 40 steps cannot be it. Which setting *could* be? Fix the speed that Wan's own table implies
-# (operations per second achieved on one A100) and ask the cost model for settings that land within 10 % of 187 s.
+# **Claim 9:** "187 seconds on a single A100-80GB", with no frames, size or steps given. Notebook 00 shows that 81 frames at 720p in 40 steps cannot be it. Which setting *could* be? Take the speed that Wan's own table implies
+# (operations a second on one A100) and ask how many steps of each setting fit into 187 s.
 
 # %%
 from cinelib.wan.geometry import WAN_14B, Geometry
 
 film = Geometry(WAN_14B, 720, 1280, 81)
-achieved = film.sampling_flops(40) / WAN_PUBLISHED_SECONDS["A100-80GB", 1]
+achieved = film.sampling_flops(40) / wan_seconds["A100-80GB"][1]
 print(f"one A100 in Wan's table: {achieved / 1e12:.0f} TFLOP/s of a peak of 312")
 fits = []
 for height_, width_ in ((720, 1280), (480, 832)):
@@ -627,8 +585,8 @@ at_full = float(fits[(fits["size"] == "720 × 1280") & (fits["frames"] == 81)]["
 print(f"81 frames of 720 × 1280 would leave {at_full:.1f} steps")
 
 # %% [markdown]
-# So 187 s is the time of a shorter or smaller clip (or of a handful of steps), and says nothing about "720p sequences" until somebody states which. **Claim 10** ("a 1.0x speed-up over the baseline") is the baseline's own row: a ratio of a thing
-# to itself. Both leave a useful habit: never print a speed-up without the two settings and their quality.
+# So 187 s is the time of a shorter or smaller clip, or of a handful of steps. Until somebody says which, it tells nothing about "720p sequences". **Claim 10** ("a 1.0x speed-up over the baseline") is the baseline's own row: a thing
+# compared with itself. Both teach a habit: never print a speed-up without the two settings and their quality.
 #
 # ### Exercise 4.3: how many steps fit? (easy, 10 minutes)
 # Time is proportional to steps, and nearly to (tokens × (a + b tokens)). With everything but the steps fixed, scale a known time to a budget.
@@ -663,46 +621,36 @@ def steps_that_fit(budget, known_seconds, known_steps):
 
 
 # %% [markdown]
-# **Claim 12** ("lightweight parallelisation and sequence partitioning accelerate inference") has two halves. That the partition is *valid* is measured above: equal latents. That it *accelerates* is a matter of having the devices; here the
-# verdict is computed from the seconds, for what they are worth on this machine.
+# **Claim 12** ("lightweight parallelisation and sequence partitioning accelerate inference") has two halves. That the partition is *valid* is measured above: equal latents. Whether it *accelerates* depends on the devices; here the
+# verdict follows from the seconds, for what they are worth on this machine.
 
 # %%
 gain, lowest, highest = parallel.loc["segments", ["against threads", "lowest", "highest"]]
-trusted = max(others, busy_share()) < 0.25
-claim_12 = (
-    "holds here"
-    if exact == 0 and lowest > 1.1 and trusted
-    else "implemented, not measured here (needs several devices and a quiet machine)"
-)
-claim_09 = "contradicts itself" if at_full < 4 else "implemented, not measured here (needs an A100)"
+quiet = max(others, busy_share()) < 0.25
 itself = timings[baseline].speedup(timings[baseline])[0]
+unmeasured = "implemented, not measured here (needs {})"
+claim_09 = "contradicts itself" if at_full < 4 else unmeasured.format("an A100")
 claim_10 = "contradicts itself" if itself == 1 else "does not hold here"
+claim_12 = unmeasured.format("several devices and a quiet machine")
+if exact == 0 and lowest > 1.1 and quiet:
+    claim_12 = "holds here"
+print(f"claim 12: {claim_12}; largest difference between one and {params.processes} processes: {exact}")
+
+# %%
+gained = {"value": gain, "interval": [lowest, highest], "n": job.rounds}
 stage.save_metrics(
     {
         "claim_09": {"value": at_full, "unit": "steps of 81 frames at 720p in 187 s", "verdict": claim_09},
         "claim_10": {"value": itself, "unit": "x, the baseline against itself", "verdict": claim_10},
-        "claim_12": {
-            "value": gain,
-            "interval": [lowest, highest],
-            "n": job.rounds,
-            "unit": "x, segments against threads",
-            "verdict": claim_12,
-        },
+        "claim_12": {**gained, "unit": "x, segments against threads", "verdict": claim_12},
         "context_parallel_max_difference": exact,
         "others_busy": {"value": others, "unit": "share of cores", "conditions": conditions()},
     }
 )
 for row in table:
-    ratio, low, high = timings[row["setting"]].speedup(timings[baseline])
-    entry = {
-        "value": ratio,
-        "interval": [low, high],
-        "n": len(scenes),
-        "unit": "x",
-        "drift": row[distance.name],
-    }
+    ratio = {"value": row["speed-up"], "interval": [row["lowest"], row["highest"]], "unit": "x"}
+    entry = {**ratio, "n": len(scenes), "drift": row[distance.name]}
     stage.save_metrics({f"speedup[{row['setting']}]": entry})
-print(f"claim 12: {claim_12}; largest difference between one and {params.processes} processes: {exact}")
 
 # %% [markdown]
 # ## Questions

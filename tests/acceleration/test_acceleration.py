@@ -1,27 +1,30 @@
 """Step caches act or are refused; times alternate; several processes give what one gives."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tiny_wan
 import torch
-from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
+import yaml
+from diffusers import TaylorSeerCacheConfig
 from PIL import Image
 
-from cinelib.acceleration import step_cache as acceleration
-from cinelib.acceleration.parallel import Job, ParallelError, Segment, launch
+from cinelib.acceleration import timing
+from cinelib.acceleration.fewer_steps import FewerSteps
+from cinelib.acceleration.first_block_cache import FirstBlockCache
+from cinelib.acceleration.parallel import ParallelError, SamplingJob, Segment, launch, sample
 from cinelib.acceleration.parameters import InferenceAcceleration
-from cinelib.acceleration.step_cache import (
-    WAN_TAYLORSEER_MODULES,
-    NoEffect,
-    block_ledger,
-    hooked_modules,
-    step_cache,
-)
-from cinelib.acceleration.timing import WAN_PUBLISHED_SECONDS, Timing, interleaved
+from cinelib.acceleration.step_cache import BlockCounter, NoEffect, count_blocks, step_cache
+from cinelib.acceleration.taylorseer import TaylorSeer
+from cinelib.acceleration.timing import Timing, interleaved
 from cinelib.evaluation.parameters import Evaluation
 from cinelib.parameters import ParameterError
+from cinelib.wan import pipeline, sampling
 
+ROOT = Path(__file__).resolve().parents[2]
 STEPS, LAYERS = 6, 3
+PLAIN = FewerSteps(STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -32,96 +35,117 @@ def pipe():
     return pipe
 
 
-def sample(pipe, config=None, steps=STEPS):
+def run(pipe, technique=PLAIN):
+    """Latents of the pipeline's own call, and the blocks that it ran."""
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8))
-    with step_cache(pipe.transformer, config) as ledger:
-        latents = pipe(
-            image=image,
-            prompt="a knight",
-            negative_prompt="",
-            height=32,
-            width=48,
-            num_frames=5,
-            num_inference_steps=steps,
-            guidance_scale=3.0,
-            generator=torch.Generator().manual_seed(0),
-            output_type="latent",
-        ).frames
-    return latents, ledger
+    clip = sampling.Sampling(32, 48, 5, technique.steps)
+    with technique.apply(pipe.transformer) as counter:
+        latents = sampling.call(pipe, "a knight", clip, (), "latent", image=image)
+    return latents, counter
 
 
 @pytest.fixture(scope="module")
 def plain(pipe):
-    return sample(pipe)
+    return run(pipe)
 
 
-def taylorseer(**changes):
-    settings = {"cache_interval": 3, "disable_cache_before_step": 2, "taylor_factors_dtype": torch.float32}
-    return TaylorSeerCacheConfig(**{**settings, "cache_identifiers": WAN_TAYLORSEER_MODULES, **changes})
+def cache(threshold):
+    return FirstBlockCache(STEPS, threshold)
+
+
+@pytest.mark.parametrize(
+    "technique",
+    [
+        PLAIN,
+        FewerSteps(2),
+        cache(0.0),
+        cache(0.3),
+        cache(1e9),
+        TaylorSeer(STEPS, 3, warmup=2),
+        TaylorSeer(STEPS, 2),
+    ],
+    ids=lambda technique: technique.name,
+)
+def test_each_technique_does_what_it_promises_and_leaves_nothing_behind(pipe, plain, technique):
+    technique.prove(run(pipe, technique)[1])
+    assert torch.equal(run(pipe)[0], plain[0])
+
+
+@pytest.mark.parametrize(
+    ("technique", "calls"),
+    [
+        (FewerSteps(2), [3, 3, 3, 2]),
+        (FewerSteps(2), [3, 3]),
+        (FirstBlockCache(2, 0.0), [3, 3, 1, 3]),
+        (FirstBlockCache(2, 0.1), [3, 3, 2, 3]),  # neither all nor the first alone
+        (FirstBlockCache(2, 0.1), [3, 3, 0, 3]),
+        (FirstBlockCache(2, 0.1), [3, 1, 1, 1]),  # a first step that was not computed
+        (FirstBlockCache(2, 0.1), [3, 3]),
+        (TaylorSeer(3, 2, warmup=1), [3, 3, 3, 3, 3, 3]),  # it skipped nothing
+        (TaylorSeer(3, 2, warmup=1), [3, 3, 0, 0, 3, 0]),
+    ],
+)
+def test_a_count_that_is_not_the_techniques_is_refused(technique, calls):
+    with pytest.raises(NoEffect, match=technique.name):
+        technique.prove(BlockCounter(3, [set(range(count)) for count in calls]))
 
 
 def test_the_plain_sampler_evaluates_every_block_in_two_calls_a_step(plain):
-    _, ledger = plain
-    assert ledger.per_call().tolist() == [LAYERS] * 2 * STEPS
-    assert ledger.skipped == 0 and ledger.evaluated == 2 * STEPS * LAYERS
+    _, counter = plain
+    assert counter.per_call().tolist() == [LAYERS] * 2 * STEPS
+    assert counter.skipped == 0 and counter.evaluated == 2 * STEPS * LAYERS
 
 
 def test_a_cache_with_threshold_zero_changes_nothing(pipe, plain):
-    latents, ledger = sample(pipe, FirstBlockCacheConfig(threshold=0.0))
-    assert torch.equal(latents, plain[0]) and ledger.skipped == 0
+    latents, counter = run(pipe, cache(0.0))
+    assert torch.equal(latents, plain[0]) and counter.skipped == 0
 
 
 def test_a_first_block_cache_that_always_hits_computes_the_first_block_only(pipe, plain):
-    latents, ledger = sample(pipe, FirstBlockCacheConfig(threshold=1e9))
+    latents, counter = run(pipe, cache(1e9))
     # Both branches of the first step are computed in full, later calls only their first block.
-    assert ledger.per_call().tolist() == [LAYERS, LAYERS] + [1] * 2 * (STEPS - 1)
-    assert ledger.skipped_share == pytest.approx((LAYERS - 1) * (STEPS - 1) / (LAYERS * STEPS))
+    assert counter.per_call().tolist() == [LAYERS, LAYERS] + [1] * 2 * (STEPS - 1)
+    assert counter.skipped == 2 * (LAYERS - 1) * (STEPS - 1)
     assert not torch.equal(latents, plain[0]) and torch.isfinite(latents).all()
 
 
 def test_more_threshold_never_computes_more(pipe):
-    counts = [sample(pipe, FirstBlockCacheConfig(threshold=t))[1].evaluated for t in (0.0, 0.05, 0.3, 1e9)]
+    counts = [run(pipe, cache(threshold))[1].evaluated for threshold in (0.0, 0.05, 0.3, 1e9)]
     assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
 
 
 def test_taylorseer_predicts_on_the_named_modules(pipe, plain):
-    latents, ledger = sample(pipe, taylorseer())
-    # Steps 0 and 1 warm up; then (step - 3) % 3 == 0 is computed.
-    assert ledger.per_call()[::2].tolist() == [LAYERS, LAYERS, 0, LAYERS, 0, 0]
+    latents, counter = run(pipe, TaylorSeer(STEPS, 3, warmup=2))
+    assert counter.per_call()[::2].tolist() == [LAYERS, LAYERS, 0, LAYERS, 0, 0]
     assert not torch.equal(latents, plain[0])
 
 
 def test_taylorseers_default_patterns_are_refused_because_they_match_nothing(pipe):
-    with pytest.raises(NoEffect, match="attached 0 hooks to a transformer of 3 blocks"):
-        sample(pipe, taylorseer(cache_identifiers=None))
-
-
-def test_a_cache_leaves_nothing_behind(pipe, plain):
     with (
-        pytest.raises(RuntimeError, match="inside"),
-        step_cache(pipe.transformer, FirstBlockCacheConfig(threshold=0.5)),
+        pytest.raises(NoEffect, match="attached 0 hooks to a transformer of 3 blocks"),
+        step_cache(pipe.transformer, TaylorSeerCacheConfig()),
     ):
-        assert len(hooked_modules(pipe.transformer)) == LAYERS
+        pass
+
+
+def test_an_error_inside_leaves_nothing_behind(pipe, plain):
+    with pytest.raises(RuntimeError, match="inside"), cache(0.5).apply(pipe.transformer):
         raise RuntimeError("inside")
-    assert hooked_modules(pipe.transformer) == []
-    assert torch.equal(sample(pipe)[0], plain[0])
+    assert torch.equal(run(pipe)[0], plain[0])
 
 
 def test_two_clips_do_not_share_a_cache(pipe):
-    config = FirstBlockCacheConfig(threshold=0.3)
-    assert torch.equal(sample(pipe, config)[0], sample(pipe, config)[0])
+    assert torch.equal(run(pipe, cache(0.3))[0], run(pipe, cache(0.3))[0])
 
 
-def test_the_ledger_counts_a_call_outside_a_pipeline(pipe):
-    with block_ledger(pipe.transformer) as ledger:
-        assert ledger.skipped_share == 0 and ledger.calls == []
-    ledger.clear()
-    assert ledger.evaluated == 0
+def test_a_counter_that_saw_no_call_is_empty(pipe):
+    with count_blocks(pipe.transformer) as counter:
+        assert counter.evaluated == counter.skipped == 0 and counter.calls == []
 
 
 def test_timing_alternates_and_ratios_cancel_drift(monkeypatch):
     clock = iter(range(1000))
-    monkeypatch.setattr(acceleration.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: float(next(clock)))
     order = []
     calls = {name: lambda number, name=name: order.append((name, number)) for name in "abc"}
     timings, results = interleaved(calls, rounds=3, warmup=1)
@@ -135,10 +159,9 @@ def test_timing_alternates_and_ratios_cancel_drift(monkeypatch):
 
 
 def test_published_times_scale_but_no_card_count_reaches_187_seconds():
-    assert min(WAN_PUBLISHED_SECONDS.values()) == 238.8 > 187
-    assert WAN_PUBLISHED_SECONDS["A100-80GB", 1] / WAN_PUBLISHED_SECONDS["A100-80GB", 8] == pytest.approx(
-        6.97, abs=0.01
-    )
+    seconds = yaml.safe_load((ROOT / "data" / "published.yaml").read_text("utf-8"))["wan_seconds"]
+    assert min(min(times.values()) for times in seconds.values()) == 238.8 > 187
+    assert seconds["A100-80GB"][1] / seconds["A100-80GB"][8] == pytest.approx(6.97, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -158,19 +181,7 @@ def test_settings_that_make_no_sense_are_refused_before_a_kernel_starts(model, v
 
 def job(model, image, **changes):
     segments = (Segment(image, "a knight", 0), Segment(image, "the film", 1, last_image=image))
-    return Job(
-        **{
-            "model": str(model),
-            "segments": segments,
-            "height": 32,
-            "width": 48,
-            "num_frames": 5,
-            "num_inference_steps": 2,
-            "guidance_scale": 3.0,
-            "flow_shift": 3.0,
-            **changes,
-        }
-    )
+    return SamplingJob(str(model), segments, sampling.Sampling(32, 48, 5, 2), flow_shift=3.0, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +197,21 @@ def saved(tmp_path_factory, pipe):
 def test_what_cannot_be_shared_is_refused_before_anything_starts(saved, processes, what):
     with pytest.raises(ValueError, match=f"over {processes} processes cannot share {what}"):
         launch(job(*saved), processes)
+
+
+def test_a_wide_still_is_cropped_and_not_stretched(saved, tmp_path):
+    """White rims that cropping to the clip's shape cuts off, and stretching would keep."""
+    model, _ = saved
+    wide = np.full((32, 96, 3), 255, np.uint8)
+    wide[:, 24:-24] = np.random.default_rng(1).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    Image.fromarray(wide[:, 24:-24]).save(tmp_path / "middle.png")
+    pipe = pipeline.load_pipeline(model, device="cpu")
+    cropped, given = (
+        sample(pipe, one, one.segments[1])
+        for one in (job(model, str(tmp_path / name)) for name in ("wide.png", "middle.png"))
+    )
+    assert torch.equal(cropped, given)
 
 
 @pytest.mark.slow

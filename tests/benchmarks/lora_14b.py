@@ -123,7 +123,7 @@ def predict(
         "unaltered_share": 0.0,
     }
     outlook = Outlook(resolve(StyleStage, "a100", changes), clips=1)
-    step = outlook.phases.a_step
+    step = outlook.a_step
     found = {"bytes": step.total, "bytes_error": step.error, "operations": outlook.operations}
     if gpu is not None:
         found |= {"seconds": outlook.seconds(gpu), "fits": gpu.holds(step), "seconds_error": gpu.error}

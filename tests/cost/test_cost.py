@@ -15,10 +15,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from cinelib.cli.app import app
-from cinelib.cost import hardware, memory, operations, outlook, rehearsal, step, storage
+from cinelib.cost import hardware, memory, outlook, rehearsal, storage
+from cinelib.cost.step import Step
 from cinelib.parameters import resolve
 from cinelib.preparation.dataset import VideoFolder
 from cinelib.style import cache, encoded_clips, lora
+from cinelib.style.parameters import StyleStage
 from cinelib.wan import layers
 from cinelib.wan.catalogue import CATALOGUE
 from cinelib.wan.geometry import Geometry, read_configs
@@ -55,15 +57,16 @@ class Case:
         if config["image_dim"]:
             configs["image_encoder"] = CLIP
         self.geometry = Geometry(configs, *size, 17)
-        self.step = step.make(self.geometry, 4, targets, half=half, checkpointing=checkpointing)
+        self.step = Step(self.geometry, 4, targets, half, checkpointing)
         lora.add(self.transformer, lora.AdapterCard(4, 8.0, targets))
         if checkpointing:
             self.transformer.enable_gradient_checkpointing()
 
     def loss(self):
-        config, tokens = self.transformer.config, self.step.tokens
-        image = torch.zeros(1, self.step.image_tokens, config.image_dim) if config.image_dim else None
-        timestep = torch.full((1, tokens), 500.0) if self.step.time_per_token else torch.tensor([500.0])
+        config, clip = self.transformer.config, self.geometry
+        image = torch.zeros(1, clip.image_tokens, config.image_dim) if config.image_dim else None
+        per_token = clip.layout.first_frame_in_place
+        timestep = torch.full((1, clip.tokens), 500.0) if per_token else torch.tensor([500.0])
         with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
             answer = self.transformer(
                 torch.zeros(1, config.in_channels, *self.geometry.latents[1:]),
@@ -79,15 +82,11 @@ class Case:
 @pytest.mark.parametrize("targets", TARGETS)
 @pytest.mark.parametrize("name", ["nano", "tiny", "two experts", "text and image"])
 def test_operations_are_those_that_torch_counts(name, targets, checkpointing):
-    """To the last one: of 40 settings tried when this was written none was off by 1 in 10,000."""
+    """To the last one, although two blocks or three are rehearsed, on shapes alone."""
     case = Case(name, targets, checkpointing=checkpointing)
     with FlopCounterMode(display=False) as counter:
-        loss = case.loss()
-        forward = counter.get_total_flops()
-        loss.backward()
-    found = operations.of_step(case.step)
-    assert found.forward == forward
-    assert found.total == pytest.approx(counter.get_total_flops(), rel=1e-9)
+        case.loss().backward()
+    assert case.step.operations == counter.get_total_flops()
 
 
 def saved_by_autograd(case) -> int:
@@ -110,15 +109,15 @@ def saved_by_autograd(case) -> int:
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("name", ["nano", "tiny", "text and image"])
 def test_saved_activations_are_what_autograd_saves(name, half, checkpointing):
-    """Forecast over counted was 0.9998 to 1.0000 in fp32 and 1.001 to 1.018 in bf16 (rotary tables)."""
+    """Although small clips are rehearsed, on shapes alone. In bf16 the case rounds rotary tables too."""
     case = Case(name, half=half, checkpointing=checkpointing)
-    assert memory.saved_bytes(case.step) == pytest.approx(saved_by_autograd(case), rel=0.02)
+    assert case.step.saved_bytes == pytest.approx(saved_by_autograd(case), rel=0.02 if half else 1e-3)
 
 
 @pytest.mark.parametrize("targets", TARGETS[1:3])
 def test_saved_activations_for_other_targets(targets):
-    case = Case("tiny", targets, half=True)
-    assert memory.saved_bytes(case.step) == pytest.approx(saved_by_autograd(case), rel=0.02)
+    case = Case("tiny", targets)
+    assert case.step.saved_bytes == pytest.approx(saved_by_autograd(case), rel=1e-3)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -128,14 +127,53 @@ def test_the_peak_is_bounded_by_the_forecast_and_not_far_below_it(half, checkpoi
     case = Case("nano", half=half, checkpointing=checkpointing, size=(128, 256))
     with rehearsal.Live() as live:
         case.loss().backward()
-    forecast = memory.saved_bytes(case.step) + memory.passing_bytes(case.step)
+    forecast = case.step.saved_bytes + case.step.passing_bytes
     assert 0.95 < forecast / live.peak < 1.25
+
+
+# (profile, changes): bytes at the fullest moment and of a step, operations a step, bytes of the cache and of
+# checkpoints, as they were when operations and memory were reckoned by formulas of our own
+PREDICTED = {
+    ("smoke", ()): (1.54054e07, 1.17835e06, 2.47498e07, 1316624, 221184),
+    ("nano", ()): (6.11859e07, 6.11859e07, 9.49556e09, 14267152, 7077888),
+    ("a100", ()): (7.64717e10, 7.64717e10, 1.05911e17, 5799424784, 1101004800),
+    ("paper", ()): (9.18124e10, 9.18124e10, 1.05911e17, 5799424784, 1101004800),
+    ("a100", (("gradient_checkpointing", False), ("base_precision", ""))): (
+        *(8.05231e11, 8.05231e11, 7.96777e16, 5799424784, 1101004800),
+    ),
+    ("a100", (("targets", "attn1+attn2+ffn"), ("rank", 32))): (
+        *(8.53348e10, 8.53348e10, 1.07405e17, 5799424784, 10055843840),
+    ),
+    ("a100", (("model", "Wan-AI/Wan2.2-I2V-A14B-Diffusers"),)): (
+        *(7.27752e10, 7.27752e10, 1.0532e17, 5483623184, 1468006400),
+    ),
+    ("a100", (("model", "Wan-AI/Wan2.2-TI2V-5B-Diffusers"), ("height", 704), ("num_frames", 121))): (
+        *(3.01137e10, 2.41953e10, 7.7936e15, 1848832784, 330301440),
+    ),
+}
+
+
+@pytest.mark.parametrize(("profile", "changes"), PREDICTED)
+def test_predictions_of_the_shipped_profiles_stay(profile, changes):
+    found = outlook.Outlook(resolve(StyleStage, profile, dict(changes)), 40)
+    step, disk = found.moments["training: a step"], found.storage
+    numbers = (found.peak.total, step.total, found.operations, disk.cache, disk.checkpoints)
+    assert numbers == pytest.approx(PREDICTED[profile, changes], rel=2e-4)
+
+
+def test_blocks_that_are_adapted_differently_are_rehearsed_one_by_one():
+    """Of three blocks the second is adapted; the first saves nothing then."""
+    case = Case("tiny", r"blocks\.1\.attn1\.to_out\.0")
+    assert case.step.saved_bytes == pytest.approx(saved_by_autograd(case), rel=1e-3)
+    plain = Case("tiny", "attn2").step
+    block = dataclasses.replace(case.step, checkpointing=True)._block_bytes
+    assert 0.5 < block / dataclasses.replace(plain, checkpointing=True)._block_bytes < 1
 
 
 def test_memory_grows_with_the_clip_as_the_author_of_diffusion_pipe_measured():
     """Wan 14B, bf16 under checkpointing: 12.2 GB at 512 x 512 x 21, 15.7 GB at 41 frames (its issue 153)."""
     short, long = (
-        outlook.Outlook(resolve_style(height=512, width=512, num_frames=frames), 1).phases.a_step.total
+        outlook.Outlook(resolve_style(height=512, width=512, num_frames=frames), 1).a_step.total
         for frames in (21, 41)
     )
     assert (long - short) / 1e9 == pytest.approx(3.5, rel=0.15)
@@ -143,8 +181,8 @@ def test_memory_grows_with_the_clip_as_the_author_of_diffusion_pipe_measured():
 
 def test_checkpointing_trades_memory_for_a_second_forward_pass():
     plain, again = (Case("nano", checkpointing=value).step for value in (False, True))
-    assert memory.saved_bytes(again) < memory.saved_bytes(plain) / 5
-    ratio = operations.of_step(again).total / operations.of_step(plain).total
+    assert again.saved_bytes < plain.saved_bytes / 5
+    ratio = again.operations / plain.operations
     assert 1.3 < ratio < 1.6
 
 
@@ -159,9 +197,8 @@ def test_the_cache_has_the_size_that_was_forecast(tmp_path, layout):
     encoded_clips.encode_text("", encoders, store)
     tokens = [len(cache.read(example.prompt)["prompt_embeds"]) for example in found]
     geometry = Geometry(read_configs(str(model)), 32, 64, 9)
-    forecast = storage.of_training(
-        geometry, 3, 2, caption_tokens=round(sum(tokens) / 3), adapter=0, last_frame=layout == "wan2.1"
-    )
+    params = resolve_style(conditioning_variants=2)
+    forecast = storage.of_training(params, geometry, 3, adapter=0, caption_tokens=round(sum(tokens) / 3))
     sizes = {
         kind: sum(path.stat().st_size for path in (tmp_path / "cache" / kind).iterdir())
         for kind in ("latents", "condition", "text")
@@ -200,8 +237,6 @@ def test_changes_to_no_effect_come_before_changes_to_the_result():
 
 
 def resolve_style(**changes):
-    from cinelib.style.parameters import StyleStage
-
     return resolve(StyleStage, "a100", {"base_precision": "", **changes})
 
 
@@ -216,17 +251,17 @@ def test_copies_in_each_process_can_become_shares():
 def test_sharding_divides_the_weights_and_leaves_the_activations():
     one = outlook.Outlook(resolve_style(), 40)
     two = one.with_changes(processes=2, strategy="fsdp2")
-    assert two.phases.a_step.activations == one.phases.a_step.activations
-    assert one.phases.a_step.base / 2 < two.phases.a_step.base < 0.6 * one.phases.a_step.base
+    assert two.a_step.activations == one.a_step.activations
+    assert one.a_step.base / 2 < two.a_step.base < 0.6 * one.a_step.base
     gpu = hardware.GPUS["A100-80GB"]
     assert two.seconds(gpu) >= one.seconds(gpu)
 
 
 def test_a_low_precision_base_saves_nothing_without_recomputation():
     plain = outlook.Outlook(resolve_style(gradient_checkpointing=False), 40)
-    assert plain.with_changes(base_precision="fp8").phases.a_step.base > plain.phases.a_step.base
+    assert plain.with_changes(base_precision="fp8").a_step.base > plain.a_step.base
     again = plain.with_changes(gradient_checkpointing=True)
-    stored = [again.with_changes(base_precision=name).phases.a_step.base for name in ("", "fp8", "nf4")]
+    stored = [again.with_changes(base_precision=name).a_step.base for name in ("", "fp8", "nf4")]
     assert stored == sorted(stored, reverse=True) and stored[2] < 0.35 * stored[0]
 
 
@@ -296,7 +331,8 @@ def test_a_forward_pass_without_gradient_takes_what_was_rehearsed(name, half):
         image = None
         if config.image_dim:
             image = torch.zeros(1, case.geometry.image_tokens, config.image_dim, dtype=dtype)
-        timestep = torch.zeros(1, case.step.tokens) if case.step.time_per_token else torch.zeros(1)
+        in_place = case.geometry.layout.first_frame_in_place
+        timestep = torch.zeros(1, case.geometry.tokens) if in_place else torch.zeros(1)
         case.transformer(video, timestep, text, image, return_dict=False)
     assert rehearsal.denoising_bytes(case.geometry, half) == pytest.approx(live.peak, rel=0.05)
 
@@ -309,19 +345,19 @@ def test_a_forward_pass_without_gradient_takes_what_was_rehearsed(name, half):
 def test_a_whole_step_of_the_published_models_takes_what_is_forecast(model, size):
     """All blocks at full size, on shapes alone. Forecast over counted was 0.97 and 1.03 when written."""
     clip = Geometry(CATALOGUE[f"Wan-AI/{model}-Diffusers"].configs, *size)
-    forecast = step.make(clip, 8, "attn2", checkpointing=True)
+    forecast = Step(clip, 8, "attn2", checkpointing=True)
     transformer = layers.build("transformer", clip.configs["transformer"]).requires_grad_(False).train()
     lora.add(transformer, lora.AdapterCard(8, 16.0, "attn2"))
     transformer.enable_gradient_checkpointing()
     config = transformer.config
     with FakeTensorMode():
-        rehearsal.fake(transformer, torch.bfloat16, (*transformer._keep_in_fp32_modules, "lora_A", "lora_B"))
-        timestep = torch.zeros(1, clip.tokens) if forecast.time_per_token else torch.zeros(1)
+        rehearsal.fake(transformer, torch.bfloat16)
+        timestep = torch.zeros(1, clip.tokens) if clip.layout.first_frame_in_place else torch.zeros(1)
         image = torch.zeros(1, clip.image_tokens, config.image_dim) if config.image_dim else None
         with rehearsal.Live() as live, torch.autocast("cpu", torch.bfloat16):
             video, text = torch.zeros(1, *clip.model_input), torch.zeros(1, 512, config.text_dim)
             transformer(video, timestep, text, image, return_dict=False)[0].float().square().mean().backward()
-    assert memory.saved_bytes(forecast) + memory.passing_bytes(forecast) == pytest.approx(live.peak, rel=0.04)
+    assert forecast.saved_bytes + forecast.passing_bytes == pytest.approx(live.peak, rel=0.04)
 
 
 def test_the_fullest_moment_decides_what_fits():
@@ -329,7 +365,7 @@ def test_the_fullest_moment_decides_what_fits():
     small = {"height": 480, "width": 832, "num_frames": 17}
     shared = outlook.Outlook(resolve_style(processes=8, strategy="fsdp2", **small), 40)
     gpu = hardware.GPUS["RTX-4090"]
-    assert gpu.holds(shared.phases.a_step) == "yes" and shared.fits(gpu) == "no"
+    assert gpu.holds(shared.a_step) == "yes" and shared.fits(gpu) == "no"
     assert shared.moments["sampling: denoising"].base == pytest.approx(2 * 16_394_878_784, rel=0.001)
     assert shared.peak is shared.moments["sampling: denoising"]
     assert shared.fits(hardware.GPUS["A6000"]) == "yes"
@@ -360,7 +396,7 @@ def test_sample_clips_are_given_up_before_the_base_is_rounded():
     small = {"height": 480, "width": 832, "num_frames": 17, "base_precision": "fp8"}
     fp8 = outlook.Outlook(resolve_style(**small), 40)
     gpu = hardware.GPUS["RTX-4090"]
-    assert gpu.holds(fp8.phases.a_step) == "tight" and fp8.fits(gpu) == "no"
+    assert gpu.holds(fp8.a_step) == "tight" and fp8.fits(gpu) == "no"
     narrower = fp8.with_changes(num_frames=13)
     assert narrower.nearest(gpu)[1] == {"sample_every": 0}
     needed = narrower.with_changes(patience=5, early_stopping="perceptual")
@@ -441,5 +477,6 @@ def test_checkpoints_have_the_size_that_was_forecast(tmp_path, decay):
     size = sum(path.stat().st_size for name in ("film", "control") for path in (tmp_path / name).glob("*.pt"))
     adapter = sum(value.numel() for value in lora.parameters(transformer).values())
     clip = Geometry(read_configs(tiny_training.MODEL), 32, 48, 9)
-    forecast = storage.of_training(clip, 1, 1, 1, adapter, moving_average=decay > 0, best=1)
+    params = resolve_style(ema_decay=decay, patience=5, early_stopping="loss", checkpoints_kept=2)
+    forecast = storage.of_training(params, clip, 1, adapter)
     assert forecast.checkpoints == pytest.approx(size, rel=0.1)

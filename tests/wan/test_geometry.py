@@ -8,7 +8,8 @@ import torch
 from classroom import architecture
 from torch.utils.flop_counter import FlopCounterMode
 
-from cinelib.wan.geometry import WAN_14B, WAN_14B_ID, Geometry, read_configs, transformer_parameters
+from cinelib.wan import layers
+from cinelib.wan.geometry import WAN_14B, WAN_14B_ID, Geometry, read_configs
 
 
 def test_published_model_at_720p():
@@ -16,7 +17,7 @@ def test_published_model_at_720p():
     assert clip.pixels == (3, 81, 720, 1280)
     assert clip.latents == (16, 21, 90, 160) and clip.model_input == (36, 21, 90, 160)
     assert clip.tokens == 75_600 and clip.image_tokens == 257 and clip.width_of_model == 5120
-    assert transformer_parameters(WAN_14B["transformer"]) == 16_394_878_784
+    assert layers.count("transformer", WAN_14B["transformer"]) == 16_394_878_784
 
 
 def test_published_time_lies_between_a_third_and_all_of_the_a100s_peak():
@@ -36,7 +37,7 @@ def test_reckoning_equals_the_real_transformer(size):
         "image_encoder": {"image_size": vision.image_size, "patch_size": vision.patch_size},
     }
     clip = Geometry(configs, 64, 112, 17)
-    assert transformer_parameters(configs["transformer"]) == sum(p.numel() for p in model.parameters())
+    assert layers.count("transformer", configs["transformer"]) == sum(p.numel() for p in model.parameters())
     assert clip.tokens == math.prod(clip.latents[1:]) // 4 == 140
     with FlopCounterMode(display=False) as counter, torch.device("meta"):
         model(
@@ -46,8 +47,8 @@ def test_reckoning_equals_the_real_transformer(size):
             torch.zeros(1, clip.image_tokens, size.image_dim),
         )
     # At classroom size the text tokens outnumber the video's, so what the formula leaves out is large.
-    layers, d = size.layers, size.width
-    left_out = layers * 2 * 2 * d * d * (clip.text_tokens + clip.image_tokens)
+    d = size.width
+    left_out = size.layers * 2 * 2 * d * d * (clip.text_tokens + clip.image_tokens)
     assert counter.get_total_flops() == pytest.approx(clip.flops() + left_out, rel=0.15)
 
 

@@ -9,8 +9,7 @@ from tiny_training import CARD, MODEL, RECIPE, changed, fit, same, weights
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cinelib.style import encoded_clips, flow_matching, lora
-from cinelib.wan import low_precision, pipeline
-from cinelib.wan import sampling as generation
+from cinelib.wan import low_precision, pipeline, sampling
 
 
 @pytest.fixture(scope="module")
@@ -155,16 +154,16 @@ def test_an_adapter_loaded_onto_a_base_in_few_bits_is_what_was_trained(encoded, 
 def test_components_that_come_and_go_sample_the_same_clip():
     """Under the hooks of `offload`, the CPU standing for the card."""
     still = Image.new("RGB", (48, 32), (200, 40, 90))
-    sampling = generation.Sampling(32, 48, 5, 2, 3.0)
+    clip = sampling.Sampling(32, 48, 5, 2, 3.0)
 
     def clips(offloaded):
         pipe = pipeline.load_pipeline(MODEL, device="cpu", base_precision="fp8")
         if offloaded:
             pipe.enable_model_cpu_offload(device="cpu")
         texts = ["a knight", "a castle"]
-        return generation.each(
-            pipe, lambda own, text: generation.generate(own, still, text, sampling), texts[:1], sampling
-        ) + [generation.generate(pipe, still, text, sampling) for text in texts]
+        return sampling.each(
+            pipe, lambda own, text: sampling.generate(own, still, text, clip), texts[:1], clip
+        ) + [sampling.generate(pipe, still, text, clip) for text in texts]
 
     for plain, offloaded in zip(clips(False), clips(True), strict=True):
         assert np.array_equal(plain, offloaded)

@@ -1,6 +1,7 @@
 """Each layout of Wan, on random weights: from cached latents to a file that diffusers loads, unchanged."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,10 @@ import cinelib
 from cinelib.preparation.dataset import VideoFolder
 from cinelib.style import cache, encoded_clips, flow_matching, lora, lora_export
 from cinelib.style.parameters import Recipe
-from cinelib.wan import conditioning, layers, pipeline
-from cinelib.wan import layout as wan_layout
+from cinelib.wan import conditioning, geometry, layers, layout, pipeline
+from cinelib.wan.catalogue import CATALOGUE
 
+PACKAGE = Path(cinelib.__file__).parent
 CARD = lora.AdapterCard(rank=2, alpha=4.0, targets="attn2", trigger="emberfall film")
 ENCODING = encoded_clips.Encoding(32, 64, 9, 16, variants=1)
 RECIPE = Recipe(max_train_steps=1, precision="fp32", validation_every=1, learning_rate=1e-2, warmup_ratio=0.0)
@@ -44,6 +46,40 @@ def encoded(folder, clips, tmp_path_factory):
     )
     found = encoded_clips.encode_clips(clips, ENCODING, encoders, store)
     return found, encoded_clips.encode_text("", encoders, store)
+
+
+def test_a_layout_is_the_same_fact_wherever_it_is_read(folder, encoded):
+    """In the index, in the configs alone, on the loaded pipeline, in what is shown beside the noise."""
+    read = layout.of_index(layout.read(str(folder)))
+    pipe = pipeline.load_pipeline(folder, device="cpu", without=(*ENCODERS, *layout.EXPERTS))
+    assert layout.of_index(pipe.config) == read
+    assert layout.of_configs(geometry.read_configs(str(folder))) == read
+    assert tuple(layout.experts(str(folder))) == read.experts
+    batch = encoded_clips.read_batch(encoded[0][:1], 1)
+    channels = batch.condition.shape[1], batch.latents.shape[1]
+    assert layout.takes_the_place(*channels) == read.first_frame_in_place
+
+
+def test_published_models_say_which_layout_they_have():
+    known = {
+        model.hub_id: layout.of_configs(model.configs) for model in CATALOGUE.values() if model.adaptable
+    }
+    assert {name: len(found.experts) for name, found in known.items()} == {
+        name: CATALOGUE[name].experts for name in known
+    }
+    in_place = [name for name, found in known.items() if found.first_frame_in_place]
+    assert in_place == ["Wan-AI/Wan2.2-TI2V-5B-Diffusers"]
+
+
+@pytest.mark.parametrize("words", [r"expand_timesteps", r"boundary_ratio", r'"transformer_2"'])
+def test_only_the_layout_asks_which_wan_it_is(words):
+    """Elsewhere the question would be asked in other words, and one of them be forgotten."""
+    asked = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if re.search(words, path.read_text("utf-8"))
+    }
+    assert asked == {"wan/layout.py"}
 
 
 def test_the_loss_shows_the_transformer_what_the_pipeline_shows_it(folder, encoded):
@@ -71,7 +107,7 @@ def test_the_loss_shows_the_transformer_what_the_pipeline_shows_it(folder, encod
 
 
 def trained(folder, encoded, part, sigma_range, where):
-    others = set(wan_layout.experts(str(folder))) - {part}
+    others = set(layout.experts(str(folder))) - {part}
     pipe = pipeline.load_pipeline(folder, device="cpu", without=(*ENCODERS, *others))
     transformer = getattr(pipe, part)
     count = lora.add(transformer, CARD)
@@ -92,7 +128,7 @@ def losses(transformer, encoded, sigma):
 
 def test_a_step_of_each_expert_and_a_file_that_diffusers_loads_unchanged(folder, encoded, tmp_path):
     found = {}
-    experts = wan_layout.experts(str(folder))
+    experts = layout.experts(str(folder))
     for part, (low, high) in experts.items():
         transformer, history = trained(folder, encoded, part, (low, high), tmp_path)
         sigmas = [float(key) for key in history.validation[-1] if key[0] == "0"]
@@ -117,7 +153,7 @@ def test_a_step_of_each_expert_and_a_file_that_diffusers_loads_unchanged(folder,
 
 
 def test_the_original_names_too(folder, encoded, tmp_path):
-    part = list(wan_layout.experts(str(folder)))[-1]
+    part = list(layout.experts(str(folder)))[-1]
     transformer, _ = trained(folder, encoded, part, (0.0, 1.0), tmp_path)
     path = lora_export.export_original(tmp_path / "lora", part)
     plain = WanImageToVideoPipeline.from_pretrained(folder)
@@ -169,9 +205,9 @@ def test_a_model_without_a_place_for_a_last_frame_says_so(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout, width", [("two experts", 48), ("text and image", 64)])
-def test_notebook_02_trains_each_layout_and_files_each_experts_adapter(tmp_path, layout, width):
-    model = tiny_wan.save(tmp_path / "model", layout)
+@pytest.mark.parametrize("kind, width", [("two experts", 48), ("text and image", 64)])
+def test_notebook_02_trains_each_layout_and_files_each_experts_adapter(tmp_path, kind, width):
+    model = tiny_wan.save(tmp_path / "model", kind)
     for name in ("notebooks", "cinelib", "data"):
         (tmp_path / name).symlink_to(Path(cinelib.__file__).parents[1] / name)
     sizes = [f"-p{stage}.width={width}" for stage in ("01", "02")]
@@ -187,6 +223,6 @@ def test_notebook_02_trains_each_layout_and_files_each_experts_adapter(tmp_path,
     (stage,) = (tmp_path / "papermill_runs" / "stages").glob("02_style_stage-*")
     pipe = pipeline.load_pipeline(model, device="cpu")
     assert lora.load(pipe, stage / "lora").targets == "attn2"
-    count = len(wan_layout.experts(str(model)))
+    count = len(layout.experts(str(model)))
     assert len(list((stage / "lora").glob("pytorch_lora_weights*"))) == count
     assert len(list((stage / "control").glob("pytorch_lora_weights*"))) == count

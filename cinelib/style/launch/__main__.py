@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from cinelib.style import distributed, lora, training
 from cinelib.style.training_job import JSON, TrainingJob
-from cinelib.wan import pipeline
+from cinelib.wan import layout, pipeline
 
 
 def _device() -> torch.device:
@@ -35,7 +35,7 @@ def _end_with_the_launching_process() -> None:
 def work(job: TrainingJob, folder: Path) -> None:
     """Train; the first process writes curves and weights into `folder`."""
     device = _device()
-    unused = {"transformer", "transformer_2", "vae", "text_encoder", "image_encoder"} - {job.component}
+    unused = {*layout.EXPERTS, "vae", "text_encoder", "image_encoder"} - {job.component}
     if job.samples:
         unused -= {"vae"}
     # What FSDP is to divide waits on the CPU: whole, it need not fit the device.
