@@ -24,8 +24,8 @@ from PIL import Image
 
 from cinelib.evaluation.videocrafter import FrameRateUNet
 from cinelib.wan import layout
-from cinelib.wan import pipeline as wan
-from cinelib.wan import sampling as generation
+from cinelib.wan.pipeline import default_device, load_pipeline
+from cinelib.wan.sampling import Sampling, generate, generator
 
 MODELSCOPE = "ali-vilab/text-to-video-ms-1.7b"
 # The release is a bare state dict; this conversion holds the denoiser alone, in diffusers' layout.
@@ -52,7 +52,7 @@ class Baseline:
     def sample(
         self,
         prompt: str,
-        sampling: generation.Sampling,
+        sampling: Sampling,
         key: Sequence[str | int] = (),
         first: Image.Image | None = None,
     ) -> np.ndarray:
@@ -65,7 +65,7 @@ class Baseline:
             needs = "starts from a first frame" if self.takes_image else "takes text alone"
             raise ValueError(f"{self.name} {needs}")
         if first is not None:
-            return generation.generate(self.pipeline, first, prompt, sampling, key)
+            return generate(self.pipeline, first, prompt, sampling, key)
         with torch.inference_mode():
             video = self.pipeline(
                 prompt=prompt,
@@ -75,7 +75,7 @@ class Baseline:
                 num_frames=sampling.num_frames,
                 num_inference_steps=sampling.num_inference_steps,
                 guidance_scale=sampling.guidance_scale,
-                generator=generation.generator(sampling.seed, *key),
+                generator=generator(sampling.seed, *key),
                 output_type="np",
             ).frames[0]
         return np.rint(np.clip(video, 0, 1) * 255).astype(np.uint8)
@@ -127,7 +127,7 @@ def _load(
             f"{model} is no diffusers checkpoint; fetch its conversion with `hf download "
             f"{_CONVERSIONS[model]}` and its companion with `hf download {companion}`, and name the former"
         )
-    device = torch.device(device or wan.default_device())
+    device = torch.device(device or default_device())
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.float16)
     place = _place(model)
     if "UNet" in _config(place).get("_class_name", ""):  # a denoiser without a pipeline around it
@@ -147,7 +147,7 @@ def _load(
         layout.check(place)
     except NotImplementedError as error:
         raise BaselineError(f"{model} is a {kind}; baselines are {_KNOWN}") from error
-    return Baseline(model, wan.load_pipeline(place, None, device, flow_shift), takes_image=True)
+    return Baseline(model, load_pipeline(place, None, device, flow_shift), takes_image=True)
 
 
 def _ready(model: str, pipe: Any, device: torch.device) -> Baseline:

@@ -9,7 +9,7 @@ from cinelib.files import digest, read_json, write_json
 Entry = dict[str, Any]
 
 
-class Ledger:
+class ScoreCache:
     """Entries under `folder`. Other content, code, packages, weights or settings have other names.
 
     So an entry is never out of date; it lies there until its folder is removed.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from cinelib.metrics.clip import as_clip
+from cinelib.metrics.result import as_clip
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,7 @@ class Extractor(Protocol):
     name: str
     weights_sha256: str
     preprocessing: str
+    packages: tuple[str, ...]
     published: bool
 
     def __call__(self, clips: Sequence[np.ndarray]) -> np.ndarray:
@@ -47,6 +48,7 @@ class FrameFeatures:
     """
 
     name = "effnet-lite0-frames"
+    packages = ("efficientnet-lite-pytorch", "torch")
     published = False
     frames, size = 8, 128
     preprocessing = "8 frames evenly over the clip, stretched to 128x128 (area), ImageNet mean and std"
@@ -91,6 +93,7 @@ class I3D:
         ValueError: the file's SHA-256 is not the one given, or fewer than 10 frames.
     """
 
+    packages = ("torch",)
     fewest = 10  # frames that I3D's strides leave something of
 
     def __init__(
