@@ -50,11 +50,7 @@ class Baseline:
     takes_image: bool
 
     def sample(
-        self,
-        prompt: str,
-        sampling: Sampling,
-        key: Sequence[str | int] = (),
-        first: Image.Image | None = None,
+        self, prompt: str, sampling: Sampling, key: Sequence[str | int] = (), first: Image.Image | None = None
     ) -> np.ndarray:
         """One clip (T, H, W, 3) uint8; seed and key decide its noise.
 

@@ -129,7 +129,7 @@ def _clip(given: Inputs) -> Metric:
 
 def _costume(given: Inputs) -> Metric:
     network, files = given.words
-    return CostumeMetric(network, given.request.costume, given.request.wrong_costume, files)
+    return CostumeMetric(network, (given.request.costume, given.request.wrong_costume), files)
 
 
 def _perceptual(given: Inputs) -> Metric:

@@ -131,11 +131,6 @@ class ClipMetric(Metric):
         """Both similarities."""
         return {f"{self.network.name} {which}": COSINE for which in ("clip_temporal", "clip_text")}
 
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The network's whole folder."""
-        return {"files": self.files}
-
     def of(self, clip: Clip) -> Found:
         """Similarity to the prompt only where there is one."""
         if clip.prompt:

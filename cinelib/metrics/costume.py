@@ -7,7 +7,6 @@ another cloth colour moves it 8 to 11 times as far as another light, against 3 t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -76,8 +75,7 @@ class CostumeMetric(Metric):
     """Does the picture fit the costume's phrase better than the wrong costume's, and to the end?"""
 
     network: ClipSimilarity
-    phrase: str
-    wrong: str
+    phrases: tuple[str, str]  # the right one and the wrong one
     files: str = ""
     name: str = "costume"
 
@@ -86,13 +84,8 @@ class CostumeMetric(Metric):
         """Difference of two cosines, above 0 for the phrase: mean over the frames, and last minus first."""
         return {f"{self.network.name} costume margin": (-2.0, 2.0), f"{self.network.name} costume held": ANY}
 
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Both phrases, and the network's whole folder."""
-        return {"files": self.files, "phrases": [self.phrase, self.wrong]}
-
     def of(self, clip: Clip) -> Found:
         """Needs no prompt: the phrases stand in its place."""
-        margins = self.network.margins(clip.frames, self.phrase, [self.wrong])
+        margins = self.network.margins(clip.frames, self.phrases[0], self.phrases[1:])
         found = float(margins.mean()), float(margins[-1] - margins[0])
         return Found(dict(zip(self.values, found, strict=True)))

@@ -97,12 +97,7 @@ class I3D:
     fewest = 10  # frames that I3D's strides leave something of
 
     def __init__(
-        self,
-        path: str | Path,
-        sha256: str,
-        device: str = "cpu",
-        frames: int | None = 16,
-        batch_size: int = 4,
+        self, path: str | Path, sha256: str, device: str = "cpu", frames: int | None = 16, batch_size: int = 4
     ) -> None:
         import torch
 

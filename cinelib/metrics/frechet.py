@@ -21,23 +21,9 @@ from cinelib.metrics.resampling import (
     frechet_interval,
     kernel_interval,
 )
-from cinelib.metrics.result import Result, as_clips
+from cinelib.metrics.result import Result
 
 Computed = TypeVar("Computed")
-
-__all__ = ["feature_distances", "frechet_distance", "kernel_distance", "video_distances"]
-
-
-def video_distances(
-    clips: Sequence[np.ndarray],
-    reference: Sequence[np.ndarray],
-    extractor: Extractor,
-    seed: int = 0,
-    fps: float | None = None,
-) -> dict[str, Result]:
-    """`feature_distances` between two lists of clips (T, H, W, 3) uint8 at `fps` frames a second."""
-    x, y = extractor(as_clips(clips, 2)), extractor(as_clips(reference, 4, "reference"))
-    return feature_distances(x, y, extractor, seed, fps)
 
 
 def feature_distances(
@@ -104,11 +90,6 @@ class DistanceMetric(Metric):
     def values(self) -> Mapping[str, Range]:
         """FVD and KVD for the published network only."""
         return dict(zip(_names(self.network), (DISTANCE, ANY), strict=True))
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The network's whole folder, and the window."""
-        return {"files": self.files, "window": self.window}
 
     def of(self, clip: Clip) -> Found:
         """Features (d,). Raises ValueError for a clip shorter than the window and for NaN."""

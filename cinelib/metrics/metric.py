@@ -1,7 +1,7 @@
 """The face of every metric: one clip in, named numbers out, and all that these depend on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import cv2
@@ -11,6 +11,8 @@ from cinelib.provenance import DECODERS, code_of, versions_of
 
 Range = tuple[float, float]
 SHARE, COSINE, DISTANCE, ANY = (0.0, 1.0), (-1.0, 1.0), (0.0, np.inf), (-np.inf, np.inf)
+
+_NAMED = ("name", "network")
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,15 @@ class Metric:
         """The names of its numbers, and between what each must lie."""
         raise NotImplementedError
 
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What else its numbers depend on, such as the reference's content."""
-        return {}
-
     def of(self, clip: Clip) -> Found:
         """The clip's numbers. Raises ValueError: why it cannot be measured."""
         raise NotImplementedError
 
     def identity(self, *also: str) -> dict[str, Any]:
-        """Changes whenever the numbers may: code, of modules in `also` too, packages, weights, settings."""
+        """Changes whenever the numbers may: code, of modules in `also` too, packages, weights and settings.
+
+        Settings are the fields that JSON can hold; what a function fetches needs its digest beside it.
+        """
         net, modules = getattr(self, "network", None), {type(self).__module__, *also}
         packages, facts = ("numpy", "opencv-python-headless", *DECODERS), {}
         if net is not None:
@@ -71,4 +71,6 @@ class Metric:
             packages += net.packages
             facts = {"network": net.name, "weights": net.weights_sha256, "preprocessing": net.preprocessing}
         code = {"code": code_of(*sorted(modules)), "packages": versions_of(*packages)}
-        return {**code, "opencv": cv2.__version__, **facts, **self.settings}
+        own = {part.name: getattr(self, part.name) for part in fields(self) if part.name not in _NAMED}
+        settings = {name: value for name, value in own.items() if not callable(value) and value is not None}
+        return {**code, "opencv": cv2.__version__, **facts, **settings}

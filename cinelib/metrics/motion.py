@@ -57,10 +57,7 @@ class Motion:
 
 
 def motion_score(
-    frames: np.ndarray,
-    fps: float | None,
-    seconds: Sequence[float] | None = None,
-    flow: Flow | None = None,
+    frames: np.ndarray, fps: float | None, seconds: Sequence[float] | None = None, flow: Flow | None = None
 ) -> Motion:
     """Measure the motion of one clip.
 

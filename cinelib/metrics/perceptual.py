@@ -3,9 +3,9 @@
 import pickle
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -154,8 +154,8 @@ class PerceptualMetric(Metric):
     """Distance to the reference clip of the same name, frame by frame."""
 
     network: Perceptual
-    reference: Callable[[str], Clip | None]
-    reference_ids: Mapping[str, str] = field(default_factory=dict)
+    partner: Callable[[str], Clip | None]  # the reference clip of a file
+    references: Mapping[str, str]  # file to SHA-256
     name: str = "perceptual"
     reads = ("file",)
 
@@ -164,14 +164,9 @@ class PerceptualMetric(Metric):
         """LPIPS, or its stand-in's name."""
         return {self.network.name: DISTANCE}
 
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The references' content."""
-        return {"references": dict(self.reference_ids)}
-
     def of(self, clip: Clip) -> Found:
         """Mean over the frames that both clips have; sizes and rates must be equal."""
-        other = self.reference(clip.file)
+        other = self.partner(clip.file)
         if other is None:
             raise ValueError("no reference clip of the same name")
         if other.frames.shape[1:] != clip.frames.shape[1:]:

@@ -91,11 +91,3 @@ def as_clip(frames: np.ndarray, minimum: int = 1, name: str = "frames") -> np.nd
     if len(frames) < minimum or 0 in frames.shape:
         raise ValueError(f"{name} must hold at least {minimum} non-empty frame(s), got shape {frames.shape}")
     return frames
-
-
-def as_clips(clips: "list[np.ndarray] | np.ndarray", minimum: int, name: str = "clips") -> list[np.ndarray]:
-    """Check a list of at least `minimum` clips; sizes and lengths may differ."""
-    checked = [as_clip(clip, name=f"{name}[{index}]") for index, clip in enumerate(clips)]
-    if len(checked) < minimum:
-        raise ValueError(f"{name} must hold at least {minimum} clips, got {len(checked)}")
-    return checked

@@ -6,7 +6,6 @@ Pixels are compared as distributions, so that content may move and differ; frame
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -136,8 +135,9 @@ def light_drift(frames: np.ndarray) -> float:
 class StyleMetric(Metric):
     """Drift of the look within the clip and its light; with a reference, how far grade and light are off."""
 
-    reference: Callable[[], Look] | None = None  # called only when a clip has to be measured
-    reference_id: str = ""
+    film: Callable[[], Look] | None = None  # called only when a clip has to be measured
+    reference: str = ""  # digest of the film's clips
+    frames: tuple[int, int, int] = (_FRAMES, _HEIGHT, _WIDTH)
     name: str = "style"
 
     @property
@@ -146,20 +146,15 @@ class StyleMetric(Metric):
         alone = dict.fromkeys(("look drift", "light drift", "key ratio", "local contrast"), DISTANCE)
         compared = {"grade distance": DISTANCE, "lighting distance": DISTANCE}
         compared |= {"key ratio difference": ANY, "local contrast difference": ANY}
-        return alone | (compared if self.reference else {})
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The reference is part of it."""
-        return {"frames": [_FRAMES, _HEIGHT, _WIDTH], "reference": self.reference_id}
+        return alone | (compared if self.film else {})
 
     def of(self, clip: Clip) -> Found:
         """Of eight small frames of the clip."""
         frames = small_frames(clip.frames)
         own = look(frames)
         found = [look_drift(frames), light_drift(frames), own.lighting.key_ratio, own.lighting.local_contrast]
-        if self.reference is not None:
-            reference = self.reference()
+        if self.film is not None:
+            reference = self.film()
             light = lighting_distance(own, reference)
             found += [grade_distance(own, reference), light.luma, light.key_ratio, light.local_contrast]
         return Found(dict(zip(self.values, found, strict=True)))
