@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from cinelib.metrics.metric import Network
 from cinelib.metrics.result import as_clip
 
 if TYPE_CHECKING:
@@ -21,13 +22,9 @@ I3D_FETCH = (
 )
 
 
-class Extractor(Protocol):
+class Extractor(Network, Protocol):
     """Clips in, features out. `published` only when this is the network that a bare metric name means."""
 
-    name: str
-    weights_sha256: str
-    preprocessing: str
-    packages: tuple[str, ...]
     published: bool
 
     def __call__(self, clips: Sequence[np.ndarray]) -> np.ndarray:

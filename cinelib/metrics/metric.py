@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -42,11 +42,20 @@ class Found:
     vector: np.ndarray | None = None
 
 
+class Network(Protocol):
+    """What a network says of itself. A published metric's name is only for the network that it means."""
+
+    name: str
+    weights_sha256: str
+    preprocessing: str
+    packages: tuple[str, ...]  # that run it
+
+
 class Metric:
     """What a metric says of itself; subclasses are frozen dataclasses of its network and settings."""
 
     name: str  # under which it is asked for
-    network: Any  # if it has one, with `name`, `weights_sha256`, `preprocessing` and `packages`
+    network: Network | None  # whose numbers they are, if one's
     reads: tuple[str, ...] = ()  # of "prompt" and "file", what counts beside the pictures
     of_sets: bool = False  # whether clips give vectors, and its numbers are `between` two sets of them
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from cinelib.metrics.extractors import efficientnet, file_sha256, image_net_input
-from cinelib.metrics.metric import DISTANCE, Clip, Found, Metric, Range
+from cinelib.metrics.metric import DISTANCE, Clip, Found, Metric, Network, Range
 from cinelib.metrics.result import Result, as_clip, library_versions
 
 if TYPE_CHECKING:
@@ -20,14 +20,10 @@ ALEXNET_SHA256 = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee
 ALEXNET_FETCH = "curl -LO https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 
 
-class Perceptual(Protocol):
+class Perceptual(Network, Protocol):
     """Distance between two sets of aligned frames, one number a frame."""
 
-    name: str
-    weights_sha256: str
-    preprocessing: str
     implementation: str
-    packages: tuple[str, ...]
 
     def __call__(self, frames: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Distances (T,) of frames (T, H, W, 3) uint8 to reference frames of the same shape."""
