@@ -22,7 +22,7 @@ def score(
     metrics: Annotated[
         str,
         typer.Option(
-            help="motion,raft,style,clip,costume,features,perceptual,vbench [default: what inputs allow]"
+            help="motion,raft,style,clip,costume,perceptual,features,vbench [default: what inputs allow]"
         ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable, on standard output")] = False,

@@ -24,8 +24,8 @@ from PIL import Image
 
 from cinelib.evaluation.videocrafter import FrameRateUNet
 from cinelib.wan import layout
-from cinelib.wan import pipeline as wan
-from cinelib.wan import sampling as generation
+from cinelib.wan.pipeline import default_device, load_pipeline
+from cinelib.wan.sampling import Sampling, call, generate
 
 MODELSCOPE = "ali-vilab/text-to-video-ms-1.7b"
 # The release is a bare state dict; this conversion holds the denoiser alone, in diffusers' layout.
@@ -50,11 +50,7 @@ class Baseline:
     takes_image: bool
 
     def sample(
-        self,
-        prompt: str,
-        sampling: generation.Sampling,
-        key: Sequence[str | int] = (),
-        first: Image.Image | None = None,
+        self, prompt: str, sampling: Sampling, key: Sequence[str | int] = (), first: Image.Image | None = None
     ) -> np.ndarray:
         """One clip (T, H, W, 3) uint8; seed and key decide its noise.
 
@@ -65,8 +61,8 @@ class Baseline:
             needs = "starts from a first frame" if self.takes_image else "takes text alone"
             raise ValueError(f"{self.name} {needs}")
         if first is not None:
-            return generation.generate(self.pipeline, first, prompt, sampling, key)
-        video = generation.call(self.pipeline, prompt, sampling, key, "np")[0]
+            return generate(self.pipeline, first, prompt, sampling, key)
+        video = call(self.pipeline, prompt, sampling, key, "np")[0]
         return np.rint(np.clip(video, 0, 1) * 255).astype(np.uint8)
 
 
@@ -116,7 +112,7 @@ def _load(
             f"{model} is no diffusers checkpoint; fetch its conversion with `hf download "
             f"{_CONVERSIONS[model]}` and its companion with `hf download {companion}`, and name the former"
         )
-    device = torch.device(device or wan.default_device())
+    device = torch.device(device or default_device())
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.float16)
     place = _place(model)
     if "UNet" in _config(place).get("_class_name", ""):  # a denoiser without a pipeline around it
@@ -136,7 +132,7 @@ def _load(
         layout.check(place)
     except NotImplementedError as error:
         raise BaselineError(f"{model} is a {kind}; baselines are {_KNOWN}") from error
-    return Baseline(model, wan.load_pipeline(place, None, device, flow_shift), takes_image=True)
+    return Baseline(model, load_pipeline(place, None, device, flow_shift), takes_image=True)
 
 
 def _ready(model: str, pipe: Any, device: torch.device) -> Baseline:

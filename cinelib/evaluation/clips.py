@@ -1,9 +1,8 @@
-"""One clip: decoded in a process of its own, cut in time, with the true time of each frame."""
-
-from dataclasses import dataclass
+"""Clips as they are decoded: in a process of its own, cut in time, with the true time of each frame."""
 
 import numpy as np
 
+from cinelib.metrics.metric import Clip
 from cinelib.preparation import decoding
 from cinelib.preparation.isolation import Child
 from cinelib.preparation.sources import Source
@@ -15,24 +14,7 @@ class ScoreError(ValueError):
     """The request cannot be answered at all: no videos, a file of prompts that is none, unknown metrics."""
 
 
-@dataclass(frozen=True)
-class Footage:
-    """Decoded frames (T, H, W, 3) uint8 RGB and the true time of each in seconds (T,)."""
-
-    file: str
-    frames: np.ndarray
-    times: np.ndarray
-
-    def window(self, seconds: float) -> np.ndarray:
-        """The first `seconds` of the clip. Raises ValueError when it is shorter than that."""
-        step = float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
-        lasts = float(self.times[-1]) + step
-        if lasts < seconds - 1e-3:
-            raise ValueError(f"lasts {lasts:.2f} s, the window is {seconds:g} s")
-        return self.frames[self.times <= seconds + 1e-6]
-
-
-def decode(source: Source, seconds: float, child: Child) -> Footage:
+def decode(source: Source, seconds: float, child: Child, prompt: str = "") -> Clip:
     """The first `seconds` of a source, at its own rate and its size as shown (square pixels).
 
     Raises:
@@ -48,4 +30,4 @@ def decode(source: Source, seconds: float, child: Child) -> Footage:
     frames = child.call(
         decoding.clip, str(source.path), indices.tolist(), whole, source.height, width, source.decoder
     )
-    return Footage(source.file, frames, source.times[indices])
+    return Clip(source.file, frames, source.times[indices], prompt)

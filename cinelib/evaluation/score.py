@@ -1,6 +1,6 @@
 """One scoring of a folder: what is known is reused, what is new is measured, and all of it is summed up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -8,19 +8,21 @@ from typing import Any
 import numpy as np
 
 from cinelib.evaluation import notes, summary
-from cinelib.evaluation.clips import Footage, ScoreError, decode
+from cinelib.evaluation.clips import ScoreError, decode
 from cinelib.evaluation.folder import Folder, find
-from cinelib.evaluation.measures.features import FeatureMeasure
-from cinelib.evaluation.measures.measure import Measure
 from cinelib.evaluation.prompts import paired, read_prompts
-from cinelib.evaluation.score_cache import Entry, Ledger
-from cinelib.evaluation.selection import Request, features_for, measures_for, vbench_entries
+from cinelib.evaluation.score_cache import Entry, ScoreCache
+from cinelib.evaluation.selection import Inputs, Request, metrics_for
+from cinelib.evaluation.vbench import WITH_PROMPTS, WITHOUT_PROMPTS, vbench_scores
 from cinelib.files import Hashes
+from cinelib.metrics.metric import Clip, Metric
 from cinelib.preparation.isolation import Child, ChildError
 from cinelib.preparation.sources import Source
-from cinelib.provenance import versions_of
+from cinelib.provenance import code_of, versions_of
 
 Progress = Callable[[int, int, str], None]
+Identified = tuple[Metric, Mapping[str, Any]]  # a metric and its identity
+DECODER = "cinelib.evaluation.clips"  # every metric sees its pixels
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,12 @@ class Session:
 
     request: Request
     child: Child
-    ledger: Ledger
+    known: ScoreCache
     hashes: Hashes
 
-    def footage(self, source: Source) -> Footage:
+    def clip(self, source: Source, prompt: str = "") -> Clip:
         """The decoded clip."""
-        return decode(source, self.request.seconds, self.child)
+        return decode(source, self.request.seconds, self.child, prompt)
 
 
 def score(request: Request, progress: Progress = lambda done, total, name: None) -> dict[str, Any]:
@@ -44,9 +46,9 @@ def score(request: Request, progress: Progress = lambda done, total, name: None)
         ScoreError: no videos, unreadable prompts, unknown metrics, networks that are not here.
     """
     prompts = read_prompts(request.prompts) if request.prompts else {}
-    hashes, ledger = Hashes(request.cache / "hashes.json"), Ledger(request.cache)
+    hashes, known = Hashes(request.cache / "hashes.json"), ScoreCache(request.cache)
     with Child() as child:
-        session = Session(request, child, ledger, hashes)
+        session = Session(request, child, known, hashes)
         own = Tally(find(request.path, child))
         other = Tally(find(request.reference, child) if request.reference else Folder([], {}))
         of_clip, unused = paired([source.file for source in own.folder.sources], prompts)
@@ -54,18 +56,19 @@ def score(request: Request, progress: Progress = lambda done, total, name: None)
         usable = [source for source in references if not source.reason]
         if references and not usable:
             raise ScoreError(f"no video in {request.reference} decodes")
-        measures = measures_for(request, usable, session.footage, hashes)
-        feature = features_for(request, hashes)
+        metrics = metrics_for(Inputs(request, usable, session.clip, hashes))
+        identified = [(metric, metric.identity(DECODER)) for metric in metrics]
         # The package that may not be here comes before hours of measuring.
-        vbench = vbench_entries(request, prompts, ledger, hashes)
-        jobs = [(source, measures, own) for source in own.folder.sources]
-        jobs += [(source, [], other) for source in references]
+        vbench = _vbench(session, prompts)
+        jobs = [(source, identified, own) for source in own.folder.sources]
+        of_sets = [pair for pair in identified if pair[0].of_sets]
+        jobs += [(source, of_sets, other) for source in references]
         for done, (source, chosen, tally) in enumerate(jobs):
             progress(done, len(jobs), source.file)
-            tally.add(*_clip(session, source, chosen, feature, of_clip.get(source.file, "")))
+            tally.add(*_measured(session, source, chosen, of_clip.get(source.file, "")))
         progress(len(jobs), len(jobs), "")
     hashes.save()
-    result = summary.of(own.rows, measures, feature, own.vectors, other.vectors)
+    result = summary.of(own.rows, identified, own.vectors, other.vectors)
     result["summary"] |= vbench
     result["versions"] |= versions_of("vbench") if vbench else {}
     remarks = notes.about_prompts(unused, "clip" in request.chosen and not prompts)
@@ -104,26 +107,22 @@ def _account(own: Tally, other: Tally, remarks: list[str]) -> dict[str, Any]:
     }
 
 
-def _clip(
-    session: Session,
-    source: Source,
-    measures: Sequence[Measure],
-    feature: FeatureMeasure | None,
-    prompt: str,
+def _measured(
+    session: Session, source: Source, identified: Sequence[Identified], prompt: str
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """The row of one clip and its feature vector; a row with `reason` for one that does not decode."""
     if source.reason:
         return {"file": source.file, "reason": source.reason}, None
     content, seconds = session.hashes.file(source.path), session.request.seconds
-    footage = cache(lambda: session.footage(source))
+    clip, vector = cache(lambda: session.clip(source, prompt)), None
     row: dict[str, Any] = _facts(source, content, seconds) | {"prompt": prompt, "values": {}, "excluded": {}}
     try:
-        for measure in measures:
-            key = {"content": content, "measure": measure.name, "seconds": seconds, **measure.identity}
-            key |= {"prompt": prompt} if measure.name == "clip" else {}
-            key |= {"file": source.file} if measure.name == "perceptual" else {}
-            _enter(row, measure, session.ledger.entry(key, lambda m=measure: _try(m, footage(), prompt)))
-        vector = _vector(session, feature, content, footage, row) if feature else None
+        for metric, identity in identified:
+            key = {"content": content, "measure": metric.name, "seconds": seconds, **identity}
+            key |= {name: row[name] for name in metric.reads}
+            entry = session.known.entry(key, lambda metric=metric: _entry(metric, clip))
+            _enter(row, metric, entry)
+            vector = np.array(entry["vector"]) if "vector" in entry else vector
     except ChildError as error:
         return {"file": source.file, "reason": f"undecodable: {error}"}, None
     return row, vector
@@ -145,47 +144,60 @@ def _facts(source: Source, content: str, seconds: float) -> dict[str, Any]:
     }
 
 
-def _try(measure: Measure, footage: Footage, prompt: str) -> Entry:
+def _entry(metric: Metric, clip: Callable[[], Clip]) -> Entry:
+    """What the cache keeps of one clip and metric."""
     try:
-        found = measure(footage, prompt)
-        return {"values": dict(found.values), "notes": list(found.notes)}
+        found = metric.of(clip())
     except ScoreError:  # of the reference, not of this clip
         raise
     except ValueError as error:
         return {"excluded": str(error)}
+    if found.vector is not None:
+        return {"vector": found.vector.tolist()}
+    values = {
+        name: number if isinstance(number, str) or np.isfinite(number) else f"came out as {number}"
+        for name, number in found.values.items()
+    }
+    return {"values": values, "notes": list(found.notes)}
 
 
-def _enter(row: dict[str, Any], measure: Measure, entry: Entry) -> None:
-    """Every name of the measure ends among the values or, with a reason, among the excluded."""
-    numbers = entry.get("values", {})
+def _enter(row: dict[str, Any], metric: Metric, entry: Entry) -> None:
+    """Every name of the metric ends among the values or, with a reason, among the excluded."""
+    if "vector" in entry:
+        return
     row["notes"] += entry.get("notes", [])
-    for name in measure.values:
-        number = numbers.get(name)
-        if number is not None and np.isfinite(number):
-            row["values"][name] = number
-        elif number is not None:
-            row["excluded"][name] = f"came out as {number}"
-        else:
-            missing = "no prompt" if name.endswith("clip_text") else "nothing moves"
-            row["excluded"][name] = entry.get("excluded", missing)
+    for name in metric.values:
+        number = entry.get("values", {}).get(name, entry.get("excluded", "not measured"))
+        row["excluded" if isinstance(number, str) else "values"][name] = number
 
 
-def _vector(
-    session: Session,
-    feature: FeatureMeasure,
-    content: str,
-    footage: Callable[[], Footage],
-    row: dict[str, Any],
-) -> np.ndarray | None:
+def _vbench(session: Session, prompts: dict[str, str]) -> Entry:
+    """VBench's dimensions for the summary, when asked for: those with prompts too where prompts are given.
+
+    Raises:
+        ScoreError: no package, no videos for it, prompts missing, or VBench failed.
+    """
+    folder = session.request.path
+    if "vbench" not in session.request.chosen:
+        return {}
+    dimensions = WITHOUT_PROMPTS + (WITH_PROMPTS if prompts else ())
+    key = {
+        "measure": "vbench",
+        "code": code_of("cinelib.evaluation.vbench"),
+        "packages": versions_of("vbench", "torch"),
+        "contents": {p.name: session.hashes.file(p) for p in sorted(folder.glob("*.mp4")) if p.is_file()},
+        "dimensions": list(dimensions),
+        "prompts": prompts,
+    }
+
     def made() -> Entry:
-        try:
-            return {"vector": feature.vector(footage()).tolist()}
-        except ValueError as error:
-            return {"excluded": str(error)}
+        import torch
 
-    key = {"content": content, "measure": feature.name, "seconds": session.request.seconds}
-    entry = session.ledger.entry(key | dict(feature.identity), made)
-    if "excluded" in entry:
-        row["excluded"] |= dict.fromkeys(feature.values, entry["excluded"])
-        return None
-    return np.array(entry["vector"])
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            found = vbench_scores(folder, dimensions, prompts, device)
+        except (ImportError, ValueError, RuntimeError) as error:
+            raise ScoreError(str(error)) from error
+        return {result.name: {"measure": "vbench", **result.as_metric()} for result, _ in found.values()}
+
+    return session.known.entry(key, made)

@@ -1,35 +1,29 @@
-"""Which metrics are asked for, and the networks that they need: by local folder or hub id, checked first."""
+"""What is asked for: the metrics that `cinelib score` knows, what each needs, and how it is made of that."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cinelib.evaluation.clips import Footage, ScoreError
-from cinelib.evaluation.measures.costume import CostumeMeasure
-from cinelib.evaluation.measures.features import FeatureMeasure
-from cinelib.evaluation.measures.measure import Measure
-from cinelib.evaluation.measures.motion import MotionMeasure
-from cinelib.evaluation.measures.perceptual import PerceptualMeasure
-from cinelib.evaluation.measures.similarity import ClipMeasure
-from cinelib.evaluation.measures.style import StyleMeasure, small_frames
-from cinelib.evaluation.score_cache import Entry, Ledger
-from cinelib.evaluation.vbench import WITH_PROMPTS, WITHOUT_PROMPTS, vbench_scores
+from cinelib.evaluation.clips import ScoreError
 from cinelib.files import Hashes, digest
-from cinelib.metrics.clip_sim import ClipSimilarity
-from cinelib.metrics.extractors import I3D, Extractor, FrameFeatures
+from cinelib.metrics.clip_sim import ClipMetric, ClipSimilarity
+from cinelib.metrics.costume import CostumeMetric
+from cinelib.metrics.extractors import I3D, FrameFeatures
 from cinelib.metrics.flow.raft import Raft
-from cinelib.metrics.perceptual import LPIPS, FeatureDistance
-from cinelib.metrics.style import Look, look
+from cinelib.metrics.frechet import DistanceMetric
+from cinelib.metrics.metric import Clip, Metric
+from cinelib.metrics.motion import MotionMetric
+from cinelib.metrics.perceptual import LPIPS, FeatureDistance, PerceptualMetric
+from cinelib.metrics.style import Look, StyleMetric, look, small_frames
 from cinelib.metrics.video_features import VideoFeatures
 from cinelib.preparation.isolation import ChildError
 from cinelib.preparation.sources import Source
-from cinelib.provenance import code_of, versions_of
 
-METRICS = ("motion", "raft", "style", "clip", "costume", "features", "perceptual", "vbench")
-_NEED_REFERENCE = ("features", "perceptual")
+_ASKED = {"raft": "--raft FILE", "reference": "real clips to compare with: give --reference DIR"}
 
 
 @dataclass(frozen=True)
@@ -56,16 +50,14 @@ class Request:
         unknown = [name for name in self.metrics if name not in METRICS]
         if unknown:
             raise ScoreError(f"unknown metrics {', '.join(unknown)}; known: {', '.join(METRICS)}")
-        lacking = [name for name in self.metrics if name in _NEED_REFERENCE and not self.reference]
-        if lacking:
-            raise ScoreError(f"{', '.join(lacking)} compare with real clips: give --reference DIR")
+        for name in self.metrics:
+            if lacking := [need for need in METRICS[name].needs if not getattr(self, need)]:
+                asked = [_ASKED.get(need, f"--{need.replace('_', '-')}") for need in lacking]
+                raise ScoreError(f"{name} needs {' and '.join(asked)}")
         if bool(self.i3d) != bool(self.i3d_sha256):
             raise ScoreError("--i3d and --i3d-sha256 go together: FVD is only computed with known weights")
         if bool(self.costume.strip()) != bool(self.wrong_costume.strip()):
             raise ScoreError("--costume and --wrong-costume go together: one phrase alone has no control")
-        for name, option in (("raft", "--raft FILE"), ("costume", "--costume and --wrong-costume")):
-            if name in self.metrics and not getattr(self, name):
-                raise ScoreError(f"{name} needs {option}")
         if self.costume and not self.clip_model:
             raise ScoreError("--costume compares pictures with words: give --clip-model")
         if not self.window > 0 or not self.seconds >= self.window:
@@ -77,110 +69,111 @@ class Request:
         if self.metrics:
             wanted = set(self.metrics) | ({"motion"} if "clip" in self.metrics else set())
         else:
-            given = {"clip": self.clip_model, "features": self.reference, "raft": self.raft}
-            given |= {"costume": self.costume}
-            wanted = {"motion", "style"} | {name for name, value in given.items() if value}
+            usual = ((name, known.needs) for name, known in METRICS.items() if known.usual)
+            wanted = {name for name, needs in usual if all(getattr(self, need) for need in needs)}
         return tuple(name for name in METRICS if name in wanted)
 
 
-def measures_for(
-    request: Request, references: Sequence[Source], decode: Callable[[Source], Footage], hashes: Hashes
-) -> list[Measure]:
-    """The per-clip measures. Raises ScoreError for a network that is not here, with how to get it."""
-    contents = {source.file: hashes.file(source.path) for source in references}
-    found: list[Measure] = []
-    if "motion" in request.chosen:
-        found.append(MotionMeasure())
-    if "raft" in request.chosen:
-        found.append(MotionMeasure(_network(Raft, request.raft), "raft"))
-    if "style" in request.chosen:
+@dataclass(frozen=True)
+class Inputs:
+    """What metrics are made of: the request, and the reference's clips."""
 
-        @cache
-        def film() -> Look:
-            # By content: what the files are called changes no bit of the sums over their frames.
-            by_content = sorted(references, key=lambda source: contents[source.file])
-            clips = [_reference(source, decode) for source in by_content]
-            return look(np.concatenate([small_frames(clip.frames) for clip in clips]))
+    request: Request
+    references: Sequence[Source]
+    decode: Callable[[Source], Clip]
+    hashes: Hashes
 
-        identity = digest(sorted(contents.values())) if references else ""
-        found.append(StyleMeasure(film if references else None, identity))
-    if {"clip", "costume"} & set(request.chosen):
-        network = _network(ClipSimilarity, request.clip_model)
-        clip = ClipMeasure(network, _files(request.clip_model, hashes))
-        found += [clip] if "clip" in request.chosen else []
-        if "costume" in request.chosen:
-            found.append(CostumeMeasure(clip, request.costume, request.wrong_costume))
-    if "perceptual" in request.chosen:
-        by_name = {source.file: source for source in references}
+    @cached_property
+    def contents(self) -> dict[str, str]:
+        """Reference file to its SHA-256."""
+        return {source.file: self.hashes.file(source.path) for source in self.references}
 
-        def partner(file: str) -> Footage | None:
-            return _reference(by_name[file], decode) if file in by_name else None
+    def reference(self, source: Source) -> Clip:
+        """The decoded clip of the reference. Raises ScoreError where there is none."""
+        try:
+            return self.decode(source)
+        except (ChildError, ValueError) as error:
+            raise ScoreError(f"reference {source.file}: {error}") from error
 
-        distance = _network(LPIPS, request.alexnet) if request.alexnet else FeatureDistance()
-        found.append(PerceptualMeasure(distance, partner, contents))
-    return found
+    @cached_property
+    def words(self) -> tuple[ClipSimilarity, str]:
+        """The CLIP network, and the digest of its folder."""
+        return _network(ClipSimilarity, self.request.clip_model), self.files(self.request.clip_model)
+
+    def files(self, model: str) -> str:
+        """Digest of a network's folder; none for a hub id, whose weights are hashed by the metric."""
+        return self.hashes.tree(Path(model)) if model and Path(model).is_dir() else ""
 
 
-def features_for(request: Request, hashes: Hashes) -> FeatureMeasure | None:
-    """The extractor asked for: I3D by file and hash, a video network by folder or hub id, or frames."""
-    if "features" not in request.chosen:
-        return None
-    extractor: Extractor
-    if request.i3d:
-        extractor = _network(I3D, request.i3d, request.i3d_sha256)
-    elif request.features:
-        extractor = _network(VideoFeatures, request.features)
-    else:
-        extractor = FrameFeatures()
-    files = "" if request.i3d else _files(request.features, hashes)
-    return FeatureMeasure(extractor, request.window, files)
-
-
-def _files(model: str, hashes: Hashes) -> str:
-    """Digest of a network's folder; none for a hub id, whose weights are hashed by the metric."""
-    return hashes.tree(Path(model)) if model and Path(model).is_dir() else ""
-
-
-def _reference(source: Source, decode: Callable[[Source], Footage]) -> Footage:
-    try:
-        return decode(source)
-    except (ChildError, ValueError) as error:
-        raise ScoreError(f"reference {source.file}: {error}") from error
-
-
-def _network(kind: Callable, *arguments: str) -> object:
+def _network(kind: Callable[..., Any], *arguments: str) -> Any:
     try:
         return kind(*arguments)
     except (OSError, ValueError) as error:
         raise ScoreError(str(error)) from error
 
 
-def vbench_entries(request: Request, prompts: dict[str, str], ledger: Ledger, hashes: Hashes) -> Entry:
-    """VBench's dimensions for the summary, when asked for: those with prompts too where prompts are given.
+def _style(given: Inputs) -> Metric:
+    @cache
+    def film() -> Look:
+        # By content: what the files are called changes no bit of the sums over their frames.
+        by_content = sorted(given.references, key=lambda source: given.contents[source.file])
+        clips = [given.reference(source) for source in by_content]
+        return look(np.concatenate([small_frames(clip.frames) for clip in clips]))
 
-    Raises:
-        ScoreError: no package, no videos for it, prompts missing, or VBench failed.
-    """
-    if "vbench" not in request.chosen:
-        return {}
-    dimensions = WITHOUT_PROMPTS + (WITH_PROMPTS if prompts else ())
-    key = {
-        "measure": "vbench",
-        "code": code_of("cinelib.evaluation.vbench"),
-        "packages": versions_of("vbench", "torch"),
-        "contents": {p.name: hashes.file(p) for p in sorted(request.path.glob("*.mp4")) if p.is_file()},
-        "dimensions": list(dimensions),
-        "prompts": prompts,
-    }
-    return ledger.entry(key, lambda: _by_vbench(request.path, dimensions, prompts))
+    return StyleMetric(film, digest(sorted(given.contents.values()))) if given.references else StyleMetric()
 
 
-def _by_vbench(folder: Path, dimensions: tuple[str, ...], prompts: dict[str, str]) -> Entry:
-    import torch
+def _clip(given: Inputs) -> Metric:
+    return ClipMetric(*given.words)
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = vbench_scores(folder, dimensions, prompts, device)
-    except (ImportError, ValueError, RuntimeError) as error:
-        raise ScoreError(str(error)) from error
-    return {result.name: {"measure": "vbench", **result.as_metric()} for result, _ in found.values()}
+
+def _costume(given: Inputs) -> Metric:
+    network, files = given.words
+    return CostumeMetric(network, (given.request.costume, given.request.wrong_costume), files)
+
+
+def _perceptual(given: Inputs) -> Metric:
+    alexnet, sources = given.request.alexnet, {source.file: source for source in given.references}
+
+    def partner(file: str) -> Clip | None:
+        return given.reference(sources[file]) if file in sources else None
+
+    return PerceptualMetric(
+        _network(LPIPS, alexnet) if alexnet else FeatureDistance(), partner, given.contents
+    )
+
+
+def _features(given: Inputs) -> Metric:
+    """I3D by file and hash, a video network by folder or hub id, or frames."""
+    asked = given.request
+    if asked.i3d:
+        return DistanceMetric(_network(I3D, asked.i3d, asked.i3d_sha256), asked.window)
+    network = _network(VideoFeatures, asked.features) if asked.features else FrameFeatures()
+    return DistanceMetric(network, asked.window, given.files(asked.features))
+
+
+@dataclass(frozen=True)
+class Known:
+    """How a metric is made, the fields of `Request` that it needs, whether it runs without being named."""
+
+    make: Callable[[Inputs], Metric] | None
+    needs: tuple[str, ...] = ()
+    usual: bool = True
+
+
+METRICS = {
+    "motion": Known(lambda given: MotionMetric()),
+    "raft": Known(lambda given: MotionMetric(_network(Raft, given.request.raft), "raft"), ("raft",)),
+    "style": Known(_style),
+    "clip": Known(_clip, ("clip_model",)),
+    "costume": Known(_costume, ("costume", "wrong_costume")),
+    "perceptual": Known(_perceptual, ("reference",), usual=False),
+    "features": Known(_features, ("reference",)),
+    "vbench": Known(None, usual=False),  # of the whole folder, by `vbench`
+}
+
+
+def metrics_for(given: Inputs) -> list[Metric]:
+    """The metrics of clips that were asked for. Raises ScoreError for a network that is not here."""
+    makers = [METRICS[name].make for name in given.request.chosen]
+    return [make(given) for make in makers if make]

@@ -10,13 +10,13 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cinelib.metrics.result import Result
+from cinelib.provenance import versions_of
 
 # What VBench measures on a user's own videos (its `custom_input` mode), and VBench-I2V as well.
 WITHOUT_PROMPTS = (
@@ -112,7 +112,7 @@ def vbench_scores(
             float(numbers.mean()),
             n=len(numbers),
             interval=mean_interval(numbers) if len(numbers) > 1 else None,
-            extractor=f"vbench {_version()}",
+            extractor=f"vbench {versions_of('vbench')['vbench']}",
             implementation="vbench",
             preprocessing="VBench-I2V, own clips" if dimension in _I2V_ONLY else "custom_input mode",
         )
@@ -235,10 +235,3 @@ def _videos(folder: Path) -> list[str]:
     if not found:
         raise ValueError(f"no .mp4 directly in {folder}: VBench looks into no subfolder")
     return found
-
-
-def _version() -> str:
-    try:
-        return version("vbench")
-    except PackageNotFoundError:
-        return "of unknown version"

@@ -3,14 +3,16 @@
 `clip_temporal` of a still is 1: it rewards what does not move, and is never shown without motion beside it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cinelib.metrics.clip import as_clip
 from cinelib.metrics.extractors import file_sha256
+from cinelib.metrics.metric import COSINE, Clip, Found, Metric, Range
+from cinelib.metrics.result import as_clip
 
 PUBLISHED = "openai/clip-vit-base-patch32"
 PUBLISHED_SHA256 = "a63082132ba4f97a80bea76823f544493bffa8082296d62d71581a4feff1576f"  # pytorch_model.bin
@@ -31,6 +33,8 @@ class ClipSimilarity:
         FileNotFoundError: no such model; the message holds the command that fetches the published one.
         ValueError: frames below 2, or batch_size below 1.
     """
+
+    packages = ("tokenizers", "torch", "transformers")
 
     def __init__(
         self, model: str = PUBLISHED, frames: int | None = None, device: str = "cpu", batch_size: int = 32
@@ -90,16 +94,12 @@ class ClipSimilarity:
             vectors = self.model.get_text_features(**inputs)
         return _unit(vectors)
 
-    def clip_text(self, clip: np.ndarray, prompt: str) -> float:
-        """Mean over frames of cos(frame, prompt), in [-1, 1]."""
-        return float((self.embed_frames(clip) @ self.embed_texts([prompt])[0]).mean())
-
     def clip_temporal(self, clip: np.ndarray) -> float:
         """Mean cosine of consecutive frames; 1 for a still."""
         return _temporal(self.embed_frames(as_clip(clip, minimum=2)))
 
     def text_and_temporal(self, clip: np.ndarray, prompt: str) -> tuple[float, float]:
-        """`clip_text` and `clip_temporal`, with the frames embedded once."""
+        """Mean over frames of cos(frame, prompt), in [-1, 1], and `clip_temporal`."""
         vectors = self.embed_frames(as_clip(clip, minimum=2))
         return float((vectors @ self.embed_texts([prompt])[0]).mean()), _temporal(vectors)
 
@@ -115,6 +115,29 @@ class ClipSimilarity:
             raise ValueError("wrong must hold at least one text to compare with")
         first, *others = self.embed_texts([right, *wrong])
         return self.embed_frames(clip) @ (first - np.mean(others, axis=0))
+
+
+@dataclass(frozen=True)
+class ClipMetric(Metric):
+    """Similarity of frames to the prompt and to each other, under the network's own name."""
+
+    network: ClipSimilarity
+    files: str = ""  # digest of the network's folder: its processor's settings count too
+    name: str = "clip"
+    reads = ("prompt",)
+
+    @property
+    def values(self) -> Mapping[str, Range]:
+        """Both similarities."""
+        return {f"{self.network.name} {which}": COSINE for which in ("clip_temporal", "clip_text")}
+
+    def of(self, clip: Clip) -> Found:
+        """Similarity to the prompt only where there is one."""
+        if clip.prompt:
+            text, temporal = self.network.text_and_temporal(clip.frames, clip.prompt)
+        else:
+            text, temporal = "no prompt", self.network.clip_temporal(clip.frames)
+        return Found(dict(zip(self.values, (temporal, text), strict=True)))
 
 
 def _label(model: str, sha256: str) -> str:

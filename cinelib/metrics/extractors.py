@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from cinelib.metrics.clip import as_clip
+from cinelib.metrics.metric import Network
+from cinelib.metrics.result import as_clip
 
 if TYPE_CHECKING:
     import torch
@@ -21,12 +22,9 @@ I3D_FETCH = (
 )
 
 
-class Extractor(Protocol):
+class Extractor(Network, Protocol):
     """Clips in, features out. `published` only when this is the network that a bare metric name means."""
 
-    name: str
-    weights_sha256: str
-    preprocessing: str
     published: bool
 
     def __call__(self, clips: Sequence[np.ndarray]) -> np.ndarray:
@@ -47,6 +45,7 @@ class FrameFeatures:
     """
 
     name = "effnet-lite0-frames"
+    packages = ("efficientnet-lite-pytorch", "torch")
     published = False
     frames, size = 8, 128
     preprocessing = "8 frames evenly over the clip, stretched to 128x128 (area), ImageNet mean and std"
@@ -91,15 +90,11 @@ class I3D:
         ValueError: the file's SHA-256 is not the one given, or fewer than 10 frames.
     """
 
+    packages = ("torch",)
     fewest = 10  # frames that I3D's strides leave something of
 
     def __init__(
-        self,
-        path: str | Path,
-        sha256: str,
-        device: str = "cpu",
-        frames: int | None = 16,
-        batch_size: int = 4,
+        self, path: str | Path, sha256: str, device: str = "cpu", frames: int | None = 16, batch_size: int = 4
     ) -> None:
         import torch
 

@@ -5,14 +5,15 @@ never goes out alone: beside it stand the floor (real clips in the model's place
 distance, intervals, and with enough clips the extrapolation to infinite n.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
-from cinelib.metrics.clip import as_clips
 from cinelib.metrics.distances import frechet_distance, in_order, kernel_distance
 from cinelib.metrics.extractors import Extractor
+from cinelib.metrics.metric import ANY, DISTANCE, Clip, Found, Metric, Range
 from cinelib.metrics.resampling import (
     extrapolated_interval,
     frechet_extrapolated,
@@ -22,21 +23,7 @@ from cinelib.metrics.resampling import (
 )
 from cinelib.metrics.result import Result
 
-Found = TypeVar("Found")
-
-__all__ = ["feature_distances", "frechet_distance", "kernel_distance", "video_distances"]
-
-
-def video_distances(
-    clips: Sequence[np.ndarray],
-    reference: Sequence[np.ndarray],
-    extractor: Extractor,
-    seed: int = 0,
-    fps: float | None = None,
-) -> dict[str, Result]:
-    """`feature_distances` between two lists of clips (T, H, W, 3) uint8 at `fps` frames a second."""
-    x, y = extractor(as_clips(clips, 2)), extractor(as_clips(reference, 4, "reference"))
-    return feature_distances(x, y, extractor, seed, fps)
+Computed = TypeVar("Computed")
 
 
 def feature_distances(
@@ -54,7 +41,7 @@ def feature_distances(
     Raises:
         ValueError: fewer than 2 rows, unequal d, NaN.
     """
-    names = ("FVD", "KVD") if extractor.published else (f"FD[{extractor.name}]", f"KD[{extractor.name}]")
+    names = _names(extractor)
     x, y = in_order(x, y)
     common = {
         "n": len(x),
@@ -89,7 +76,44 @@ def feature_distances(
     return {result.name: result for result in results}
 
 
-def _unless_few(compute: Callable[[], Found]) -> tuple[Found | None, str]:
+@dataclass(frozen=True)
+class DistanceMetric(Metric):
+    """Distances between sets of clips, by features of the first `window` seconds of each."""
+
+    network: Extractor
+    window: float
+    files: str = ""  # digest of the network's folder, where it is one
+    name: str = "features"
+    of_sets = True
+
+    @property
+    def values(self) -> Mapping[str, Range]:
+        """FVD and KVD for the published network only."""
+        return dict(zip(_names(self.network), (DISTANCE, ANY), strict=True))
+
+    def of(self, clip: Clip) -> Found:
+        """Features (d,). Raises ValueError for a clip shorter than the window and for NaN."""
+        row = self.network([clip.window(self.window)])[0]
+        if not np.isfinite(row).all():
+            raise ValueError(f"{self.network.name} gives NaN or infinity")
+        return Found(vector=row)
+
+    def between(
+        self, own: Sequence[np.ndarray], reference: Sequence[np.ndarray], fps: float | None
+    ) -> dict[str, dict[str, Any]]:
+        """`feature_distances` of the vectors as entries of a summary, with a remark where they are few."""
+        if len(own) < 2 or len(reference) < 4:
+            remark = f"needs 2 clips and 4 reference clips, has {len(own)} and {len(reference)}"
+            return {name: {"n": len(own), "remark": remark} for name in self.values}
+        found = feature_distances(np.stack(own), np.stack(reference), self.network, fps=fps)
+        return {name: result.as_metric() for name, result in found.items()}
+
+
+def _names(extractor: Extractor) -> tuple[str, str]:
+    return ("FVD", "KVD") if extractor.published else (f"FD[{extractor.name}]", f"KD[{extractor.name}]")
+
+
+def _unless_few(compute: Callable[[], Computed]) -> tuple[Computed | None, str]:
     """What `compute` gives, or None and why there are too few clips for it."""
     try:
         return compute(), ""

@@ -6,21 +6,36 @@ relative acceleration of FVMD, coherence the forward-backward check of Sundaram 
 is not better by itself: compare with the base model or with real clips.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cinelib.metrics.clip import as_clip
-from cinelib.metrics.flow.camera import camera_part
 from cinelib.metrics.flow.dense import SHORT_SIDE, flow_between, in_picture, in_threads, planes_of
-from cinelib.metrics.flow.fields import coherent, length, warp
+from cinelib.metrics.flow.fields import camera_part, coherent, length, warp
+from cinelib.metrics.metric import COSINE, DISTANCE, SHARE, Clip, Found, Metric, Range
+from cinelib.metrics.result import as_clip
+
+if TYPE_CHECKING:
+    from cinelib.metrics.flow.raft import Raft
 
 MOVING = 6 * 8 / SHORT_SIDE  # t1: VBench calls a clip moving above 6 px per 1/8 s at 256
 STILL = 0.05 * MOVING  # t0
 FAST = 0.5  # short sides per second above which DIS underestimates
 _AMPLITUDE_HZ, _SMOOTHNESS_HZ = 8.0, 16.0
+
+_NUMBERS: dict[str, tuple[str, Range]] = {  # the field of `Motion`, and between what it lies
+    "MotionScore": ("score", (0.0, 100.0)),
+    "D": ("amplitude", SHARE),
+    "S": ("smoothness", COSINE),
+    "C": ("coherence", SHARE),
+    "mean speed": ("mean_speed", DISTANCE),
+    "camera share": ("camera_share", SHARE),
+    "texture share": ("texture_share", SHARE),
+    "too fast for flow": ("too_fast", SHARE),
+}
 
 # Frames (T, h, w, 3) and pairs of them to flow there and flow back, two lists of (h, w, 2) in pixels.
 Flow = Callable[[np.ndarray, list[tuple[int, int]]], tuple[list[np.ndarray], list[np.ndarray]]]
@@ -40,16 +55,9 @@ class Motion:
     texture_share: float
     too_fast: bool
 
-    def as_dict(self) -> dict[str, float | bool | None]:
-        """Field name to value."""
-        return asdict(self)
-
 
 def motion_score(
-    frames: np.ndarray,
-    fps: float | None,
-    seconds: Sequence[float] | None = None,
-    flow: Flow | None = None,
+    frames: np.ndarray, fps: float | None, seconds: Sequence[float] | None = None, flow: Flow | None = None
 ) -> Motion:
     """Measure the motion of one clip.
 
@@ -95,6 +103,35 @@ def motion_score(
         texture_share=planes.texture,
         too_fast=bool(top.max() > FAST),
     )
+
+
+@dataclass(frozen=True)
+class MotionMetric(Metric):
+    """MotionScore and its parts, at the frames' true times; by RAFT's flow, its `network`, under its name."""
+
+    network: "Raft | None" = None
+    name: str = "motion"
+
+    @property
+    def values(self) -> Mapping[str, Range]:
+        """The bare names are those of DIS; speeds in short sides a second."""
+        return {self._named(name): span for name, (_, span) in _NUMBERS.items()}
+
+    def of(self, clip: Clip) -> Found:
+        """The clip's motion, and what makes it hard to read."""
+        motion = motion_score(clip.frames, None, clip.times, self.network)
+        notes = ["a still: whatever rewards stability rewards this"] if motion.score == 0 else []
+        if motion.too_fast and not self.network:  # RAFT was taught on longer ways
+            notes.append(
+                f"too fast for flow: its fastest 5 % pass {FAST:g} short sides a second, where speeds come "
+                "out too low"
+            )
+        found = {self._named(name): getattr(motion, part) for name, (part, _) in _NUMBERS.items()}
+        numbers = {name: "nothing moves" if one is None else float(one) for name, one in found.items()}
+        return Found(numbers, tuple(notes))
+
+    def _named(self, part: str) -> str:
+        return f"{part}[{self.network.name}]" if self.network else part
 
 
 def motion_retention(speeds: np.ndarray, base_speeds: np.ndarray) -> float:

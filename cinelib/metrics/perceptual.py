@@ -2,15 +2,16 @@
 
 import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from cinelib.metrics.clip import as_clip
 from cinelib.metrics.extractors import efficientnet, file_sha256, image_net_input
-from cinelib.metrics.result import Result, library_versions
+from cinelib.metrics.metric import DISTANCE, Clip, Found, Metric, Network, Range
+from cinelib.metrics.result import Result, as_clip, library_versions
 
 if TYPE_CHECKING:
     import torch
@@ -19,12 +20,9 @@ ALEXNET_SHA256 = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee
 ALEXNET_FETCH = "curl -LO https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 
 
-class Perceptual(Protocol):
+class Perceptual(Network, Protocol):
     """Distance between two sets of aligned frames, one number a frame."""
 
-    name: str
-    weights_sha256: str
-    preprocessing: str
     implementation: str
 
     def __call__(self, frames: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -45,6 +43,7 @@ class LPIPS:
 
     preprocessing = "frames at their own size, [-1, 1]"
     implementation = "lpips"
+    packages = ("lpips", "torch", "torchvision")
 
     def __init__(self, alexnet: str | Path, device: str = "cpu") -> None:
         import lpips
@@ -82,6 +81,7 @@ class FeatureDistance:
     name = "PD[effnet-lite0]"
     preprocessing = "frames stretched to 128x128, ImageNet mean and std"
     implementation = "cinelib"
+    packages = ("efficientnet-lite-pytorch", "torch")
     _stages = (0, 2, 4, 10, 15)  # the last block at each resolution
 
     def __init__(self, device: str = "cpu") -> None:
@@ -143,6 +143,37 @@ def clip_distance(
         fps=fps,
     )
     return result, values
+
+
+@dataclass(frozen=True)
+class PerceptualMetric(Metric):
+    """Distance to the reference clip of the same name, frame by frame."""
+
+    network: Perceptual
+    partner: Callable[[str], Clip | None]  # the reference clip of a file
+    references: Mapping[str, str]  # file to SHA-256
+    name: str = "perceptual"
+    reads = ("file",)
+
+    @property
+    def values(self) -> Mapping[str, Range]:
+        """LPIPS, or its stand-in's name."""
+        return {self.network.name: DISTANCE}
+
+    def of(self, clip: Clip) -> Found:
+        """Mean over the frames that both clips have; sizes and rates must be equal."""
+        other = self.partner(clip.file)
+        if other is None:
+            raise ValueError("no reference clip of the same name")
+        if other.frames.shape[1:] != clip.frames.shape[1:]:
+            raise ValueError(f"{clip.frames.shape[1:3]} pixels, its reference {other.frames.shape[1:3]}")
+        own, theirs, name = len(clip.frames), len(other.frames), self.network.name
+        count = min(own, theirs)
+        if not np.allclose(clip.times[:count], other.times[:count], atol=2e-3):
+            raise ValueError("its frames and its reference's are not at the same times")
+        distance = float(self.network(clip.frames[:count], other.frames[:count]).mean())
+        cut = f"{name} is of the first {count} frames: the clip has {own}, its reference {theirs}"
+        return Found({name: distance}, (cut,) if own != theirs else ())
 
 
 def _aligned(frames: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,13 @@
-"""What a metric returns: the number and everything that one must know to trust or repeat it."""
+"""What a metric takes, checked frames, and returns: a number and all that one must know to trust it."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
+
+import numpy as np
+
+from cinelib.provenance import versions_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,22 @@ class Result:
         return {**entry, **{key: part for key, part in optional.items() if part}, **self.extra}
 
 
-def library_versions(*more: str) -> dict[str, str]:
+def library_versions(*more: str) -> Mapping[str, str]:
     """Versions of the packages that every number depends on, and of `more`."""
-    names = ("cinelib", "torch", "opencv-python-headless", "numpy", *more)
-    return {name: version(name) for name in names}
+    return versions_of("cinelib", "torch", "opencv-python-headless", "numpy", *more)
+
+
+def as_clip(frames: np.ndarray, minimum: int = 1, name: str = "frames") -> np.ndarray:
+    """Check frames (T, H, W, 3) uint8 RGB with T >= `minimum`, and return them as an array.
+
+    Raises:
+        ValueError: wrong dtype, shape or number of frames; the message names what was found.
+    """
+    frames = np.asarray(frames)
+    if frames.ndim != 4 or frames.shape[-1] != 3:
+        raise ValueError(f"{name} must be (T, H, W, 3) RGB, got shape {frames.shape}")
+    if frames.dtype != np.uint8:
+        raise ValueError(f"{name} must be uint8 in [0, 255], got {frames.dtype}; scale and round first")
+    if len(frames) < minimum or 0 in frames.shape:
+        raise ValueError(f"{name} must hold at least {minimum} non-empty frame(s), got shape {frames.shape}")
+    return frames

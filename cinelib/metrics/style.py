@@ -4,11 +4,16 @@ All distances are in CIELAB units, where about 2 is the smallest difference that
 Pixels are compared as distributions, so that content may move and differ; frame order changes nothing.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from cinelib.metrics.clip import as_clip
+from cinelib.metrics.metric import ANY, DISTANCE, Clip, Found, Metric, Range
+from cinelib.metrics.result import as_clip
+
+_FRAMES, _HEIGHT, _WIDTH = 8, 144, 256  # what `StyleMetric` looks at
 
 _PIXELS = 150_000
 _LEVELS = (np.arange(256) + 0.5) / 256
@@ -96,8 +101,6 @@ def lighting(frames: np.ndarray) -> Lighting:
     local contrast is the mean over frames of the standard deviation of L* about its Gaussian neighbourhood
     (sigma = height / 32).
     """
-    import cv2
-
     lightness = _lab(as_clip(frames))[..., 0]
     luma = np.quantile(_thinned(lightness), _LEVELS)
     low, high = (max(_luminance(np.quantile(lightness, level)), _FLOOR) for level in (0.1, 0.9))
@@ -128,6 +131,42 @@ def light_drift(frames: np.ndarray) -> float:
     return max(lighting_distance(one, other).luma for one, other in _moments(frames))
 
 
+@dataclass(frozen=True)
+class StyleMetric(Metric):
+    """Drift of the look within the clip and its light; with a reference, how far grade and light are off."""
+
+    film: Callable[[], Look] | None = None  # called only when a clip has to be measured
+    reference: str = ""  # digest of the film's clips
+    frames: tuple[int, int, int] = (_FRAMES, _HEIGHT, _WIDTH)
+    name: str = "style"
+
+    @property
+    def values(self) -> Mapping[str, Range]:
+        """CIELAB units; key ratio in stops, local contrast in L* units, differences signed."""
+        alone = dict.fromkeys(("look drift", "light drift", "key ratio", "local contrast"), DISTANCE)
+        compared = {"grade distance": DISTANCE, "lighting distance": DISTANCE}
+        compared |= {"key ratio difference": ANY, "local contrast difference": ANY}
+        return alone | (compared if self.film else {})
+
+    def of(self, clip: Clip) -> Found:
+        """Of eight small frames of the clip."""
+        frames = small_frames(clip.frames)
+        own = look(frames)
+        found = [look_drift(frames), light_drift(frames), own.lighting.key_ratio, own.lighting.local_contrast]
+        if self.film is not None:
+            reference = self.film()
+            light = lighting_distance(own, reference)
+            found += [grade_distance(own, reference), light.luma, light.key_ratio, light.local_contrast]
+        return Found(dict(zip(self.values, found, strict=True)))
+
+
+def small_frames(frames: np.ndarray) -> np.ndarray:
+    """Eight frames evenly over a clip, stretched to 144 x 256: one size for all, so that looks compare."""
+    at = np.unique(np.linspace(0, len(frames) - 1, _FRAMES).round().astype(int))
+    how = cv2.INTER_AREA if frames.shape[1] >= _HEIGHT else cv2.INTER_CUBIC
+    return np.stack([cv2.resize(frame, (_WIDTH, _HEIGHT), interpolation=how) for frame in frames[at]])
+
+
 def _moments(frames: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     frames = as_clip(frames, minimum=2)
     first, middle, last = frames[:1], frames[len(frames) // 2][None], frames[-1:]
@@ -136,8 +175,6 @@ def _moments(frames: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _lab(frames: np.ndarray) -> np.ndarray:
     """CIELAB (D65) as float32 (T, H, W, 3); L* in [0, 100]."""
-    import cv2
-
     return np.stack([cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for frame in frames])
 
 

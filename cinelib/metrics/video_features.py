@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from cinelib.metrics.clip import as_clip
 from cinelib.metrics.clip_sim import weights_sha256
 from cinelib.metrics.extractors import in_batches
+from cinelib.metrics.result import as_clip
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,7 @@ class VideoFeatures:
         ValueError: a network of another kind.
     """
 
+    packages = ("torch", "transformers")
     published = False  # a bare FVD is I3D's alone
 
     def __init__(self, model: str, device: str = "cpu", batch_size: int = 4) -> None:

@@ -5,7 +5,7 @@ scipy and statsmodels do what they have; what is here they lack, or get wrong be
 
 from cinelib.statistics.clusters import MixedModel, mixed_model, two_way_bootstrap
 from cinelib.statistics.hypothesis_tests import Equivalence, Trend, equivalence, jonckheere, permutation_test
-from cinelib.statistics.intervals import NO_INTERVAL, bootstrap_interval, mean_interval
+from cinelib.statistics.intervals import NO_INTERVAL, mean_interval
 from cinelib.statistics.paired import (
     Comparison,
     compare,
@@ -23,7 +23,6 @@ __all__ = [
     "Equivalence",
     "MixedModel",
     "Trend",
-    "bootstrap_interval",
     "compare",
     "corrected",
     "detectable_difference",

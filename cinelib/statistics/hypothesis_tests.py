@@ -16,13 +16,14 @@ def permutation_test(a: Sequence[float], b: Sequence[float], repeats: int = 20_0
     from scipy.stats import permutation_test as scipys
 
     groups = canonical(np.asarray(a, float), "a"), canonical(np.asarray(b, float), "b")
-
-    def gap(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
-        return x.mean(axis=axis) - y.mean(axis=axis)
-
-    rng = np.random.default_rng(seed)
-    result = scipys(groups, gap, vectorized=True, n_resamples=repeats, rng=rng)
-    return float(result.pvalue)
+    found = scipys(
+        groups,
+        lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis),
+        vectorized=True,
+        n_resamples=repeats,
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.pvalue)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def equivalence(differences: Sequence[float], margin: float) -> Equivalence:
     Raises:
         ValueError: fewer than 2 differences, NaN, or a margin that is not positive.
     """
-    from scipy.stats import ttest_1samp
+    from statsmodels.stats.weightstats import DescrStatsW
 
     values = canonical(np.asarray(differences, float), "differences")
     if not margin > 0:
@@ -95,8 +96,6 @@ def equivalence(differences: Sequence[float], margin: float) -> Equivalence:
     mean = float(values.mean())
     if nearly_equal(values):
         return Equivalence(mean, None, margin, 1.0, len(values))
-    above = ttest_1samp(values, -margin, alternative="greater").pvalue
-    below = ttest_1samp(values, margin, alternative="less").pvalue
-    span = ttest_1samp(values, 0).confidence_interval(0.90)
-    interval = float(span.low), float(span.high)
-    return Equivalence(mean, interval, margin, float(max(above, below)), len(values))
+    sample = DescrStatsW(values)
+    low, high = map(float, sample.tconfint_mean(0.10))
+    return Equivalence(mean, (low, high), margin, float(sample.ttost_mean(-margin, margin)[0]), len(values))

@@ -3,50 +3,10 @@
 Values are sorted before anything is drawn: what the clips are called, and so their order, changes nothing.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 NO_INTERVAL = "no interval: nearly all values are equal"
 _FEW = 6
-
-
-def bootstrap_interval(
-    values: np.ndarray,
-    statistic: Callable[[np.ndarray], float] = np.mean,
-    level: float = 0.95,
-    repeats: int = 2000,
-    seed: int = 0,
-) -> tuple[float, float] | None:
-    """Interval of `statistic` over rows of `values`, resampled with replacement.
-
-    The percentiles are those at which the interval of a mean would be Student's (the expanded percentile
-    interval, Hesterberg 2015): plain percentiles cover 88 % of normal means at n = 8, these 94 %. Means of
-    skewed values are better served by `mean_interval`.
-
-    Returns:
-        low and high, or None when all rows, or all but one, are equal.
-
-    Raises:
-        ValueError: NaN, a level outside (0, 1), or so few values that no resample goes far enough:
-            they span a median with chance 1 - 2^(1 - n), which is below 95 % for fewer than 6.
-    """
-    from scipy.stats import norm
-    from scipy.stats import t as student
-
-    values = canonical(values, "values")
-    _check_level(level)
-    n = len(values)
-    if 1 - 2.0 ** (1 - n) < level:
-        needed = int(np.ceil(1 - np.log2(1 - level) - 1e-9))
-        raise ValueError(f"a bootstrap interval at {level:g} needs {needed} values, got {n}")
-    if nearly_equal(values):
-        return None
-    drawn = np.random.default_rng(seed).integers(0, n, (repeats, n))
-    draws = [statistic(values[rows]) for rows in drawn]
-    tail = norm.sf(student.ppf((1 + level) / 2, n - 1) * np.sqrt(n / (n - 1)))
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
@@ -66,7 +26,8 @@ def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float
     from scipy.stats import t as student
 
     values = canonical(values, "values")
-    _check_level(level)
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
     if nearly_equal(values):
         return None
     n, mean = len(values), float(np.mean(values))
@@ -110,8 +71,3 @@ def _studentised(values: np.ndarray, mean: float, error: float) -> np.ndarray:
     # A resample of one repeated value has no error of its own; it says nothing about t.
     useful = errors > 1e-12 * error
     return (draws.mean(axis=1)[useful] - mean) / errors[useful]
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")

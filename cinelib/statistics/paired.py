@@ -48,15 +48,14 @@ def sign_flip_test(differences: np.ndarray, repeats: int = 20_000, seed: int = 0
     Exact over all 2^n sign patterns up to n = 16, else a Monte Carlo p-value that counts the observed
     pattern (so it is never 0).
     """
+    # Not scipy's permutation_test: rounding parts its ties, and its 2^16 patterns take 3 s, here 10 ms.
     differences = canonical(differences, "differences")
     n, observed = len(differences), abs(np.sum(differences))
-    # Ties must count as extreme whatever order the sum was taken in.
-    reach = observed * (1 - 1e-12) - 1e-15
+    reach = observed * (1 - 1e-12) - 1e-15  # ties count as extreme whatever order the sum was taken in
     if n <= _EXACT:
         patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         return float(np.mean(np.abs((1 - 2 * patterns) @ differences) >= reach))
-    rng = np.random.default_rng(seed)
-    signs = rng.choice([-1, 1], (repeats, n))
+    signs = np.random.default_rng(seed).choice([-1, 1], (repeats, n))
     return float((1 + np.sum(np.abs(signs @ differences) >= reach)) / (repeats + 1))
 
 
@@ -71,31 +70,24 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
     if a.shape != b.shape:
         raise ValueError(f"arms must be paired, got shapes {a.shape} and {b.shape}")
     differences = canonical(b - a, "differences")
-    return Comparison(
-        difference=float(differences.mean()),
-        interval=mean_interval(differences),
-        p=sign_flip_test(differences),
-        n=len(differences),
-    )
+    mean, p = float(differences.mean()), sign_flip_test(differences)
+    return Comparison(mean, mean_interval(differences), p, len(differences))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given (Holm 1979)."""
+    """Holm's step-down adjusted p-values, in the order given (Holm 1979); statsmodels'."""
+    from statsmodels.stats.multitest import multipletests
+
     p = np.asarray(p_values, float)
     if p.ndim != 1 or ((p < 0) | (p > 1) | ~np.isfinite(p)).any():
         raise ValueError(f"p-values must lie in [0, 1], got {list(p_values)}")
-    order = np.argsort(p, kind="stable")
-    adjusted = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
-    result = np.empty_like(p)
-    result[order] = np.minimum(adjusted, 1)
-    return result.tolist()
+    return multipletests(p, method="holm")[1].tolist()
 
 
 def corrected(comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
     """The same comparisons with `p_holm` over the whole family."""
-    adjusted = holm([comparison.p for comparison in comparisons.values()])
-    pairs = zip(comparisons.items(), adjusted, strict=True)
-    return {name: replace(comparison, p_holm=p) for (name, comparison), p in pairs}
+    adjusted = holm([found.p for found in comparisons.values()])
+    return {name: replace(comparisons[name], p_holm=p) for name, p in zip(comparisons, adjusted, strict=True)}
 
 
 def verdict(shown: Sequence[bool], refuted: Sequence[bool]) -> str:

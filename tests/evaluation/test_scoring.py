@@ -1,5 +1,6 @@
 """`cinelib score`: numbers for any folder, what is left out and why, resumption, exit codes."""
 
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -10,20 +11,20 @@ from huggingface_hub import constants
 from PIL import Image
 from typer.testing import CliRunner
 
-import cinelib
+import cinelib.cli.score
 from cinelib import provenance as implementation
 from cinelib.cli.app import app
-from cinelib.evaluation import selection
+from cinelib.evaluation import clips as decoded
 from cinelib.evaluation.clips import ScoreError
-from cinelib.evaluation.measures.measure import Found
-from cinelib.evaluation.measures.motion import MotionMeasure
 from cinelib.evaluation.prompts import paired, read_prompts
-from cinelib.evaluation.score import score
-from cinelib.evaluation.selection import Request
+from cinelib.evaluation.score import DECODER, score
+from cinelib.evaluation.selection import METRICS, Request
 from cinelib.metrics.extractors import FrameFeatures
-from cinelib.metrics.motion import log_speed_distance
+from cinelib.metrics.frechet import DistanceMetric
+from cinelib.metrics.metric import Found
+from cinelib.metrics.motion import MotionMetric, log_speed_distance
 from cinelib.metrics.synthetic import Layer, synthetic_clip
-from cinelib.provenance import code_of
+from cinelib.provenance import code_of, module_files
 from cinelib.video import write_video
 
 
@@ -105,7 +106,7 @@ def test_the_same_folder_gives_the_same_bytes_and_measures_nothing_again(scored,
     def again(*_):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(MotionMeasure, "__call__", again)
+    monkeypatch.setattr(MotionMetric, "of", again)
     monkeypatch.setattr(FrameFeatures, "__call__", again)
     assert run(folder, scored[2], "--reference", str(film)).stdout == scored[0].stdout
 
@@ -119,20 +120,18 @@ def test_a_damaged_memory_is_measured_again_and_gives_the_same(scored, folder, f
 
 def test_a_stop_half_way_keeps_what_was_measured(folder, tmp_path, monkeypatch):
     seen = []
-    measure = MotionMeasure.__call__
+    measure = MotionMetric.of
 
-    def stops(self, clip, prompt):
+    def stops(self, clip):
         if seen:
             raise KeyboardInterrupt
         seen.append(clip.file)
-        return measure(self, clip, prompt)
+        return measure(self, clip)
 
-    monkeypatch.setattr(MotionMeasure, "__call__", stops)
+    monkeypatch.setattr(MotionMetric, "of", stops)
     answer = run(folder, tmp_path, "--metrics", "motion")
     assert answer.exit_code == 130 and "measured clips are kept" in answer.stderr
-    monkeypatch.setattr(
-        MotionMeasure, "__call__", lambda self, clip, prompt: seen.append(clip.file) or Found({})
-    )
+    monkeypatch.setattr(MotionMetric, "of", lambda self, clip: seen.append(clip.file) or Found())
     run(folder, tmp_path, "--metrics", "motion")
     assert seen.count("a.mp4") == 1 and "more/b.mp4" in seen
 
@@ -204,12 +203,8 @@ def test_perceptual_says_how_much_of_a_clip_it_compared(tmp_path):
 @pytest.fixture
 def counted(monkeypatch):
     """The files that motion was measured of."""
-    seen, measure = [], MotionMeasure.__call__
-    monkeypatch.setattr(
-        MotionMeasure,
-        "__call__",
-        lambda self, clip, prompt: seen.append(clip.file) or measure(self, clip, prompt),
-    )
+    seen, measure = [], MotionMetric.of
+    monkeypatch.setattr(MotionMetric, "of", lambda self, clip: seen.append(clip.file) or measure(self, clip))
     return seen
 
 
@@ -243,17 +238,15 @@ def test_a_network_whose_processor_changed_is_asked_again(folder, tmp_path):
 def test_the_code_of_a_measure_is_all_that_it_imports_but_no_comment(tmp_path):
     copy = tmp_path / "cinelib"
     shutil.copytree(Path(cinelib.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    names = [
-        f"cinelib.evaluation.measures.{name}" for name in ("motion", "style", "similarity", "perceptual")
-    ]
+    names = [f"cinelib.metrics.{name}" for name in ("motion", "style", "clip_sim", "perceptual")]
 
     def codes():
         code_of.cache_clear()
-        return [code_of(name, package=copy) for name in names]
+        return [code_of(name, DECODER, package=copy) for name in names]
 
     before = codes()
-    assert before == [code_of(name) for name in names] and len(set(before)) == 4
-    flow, decoding = copy / "metrics" / "flow.py", copy / "footage" / "decoding.py"
+    assert before == [code_of(name, DECODER) for name in names] and len(set(before)) == 4
+    flow, decoding = copy / "metrics" / "flow" / "dense.py", copy / "preparation" / "decoding.py"
     text = flow.read_text()
     flow.write_text(text.replace('"""Dense', '"""Very dense') + "# a remark\n")
     assert codes() == before
@@ -261,6 +254,61 @@ def test_the_code_of_a_measure_is_all_that_it_imports_but_no_comment(tmp_path):
     assert [new == old for new, old in zip(codes(), before, strict=True)] == [False, True, True, True]
     decoding.write_text(decoding.read_text().replace("Resampling.LANCZOS", "Resampling.BOX"))
     assert not set(codes()) & set(before), "every measure sees the decoder's pixels"
+
+
+def test_a_metric_counts_its_own_code_its_networks_and_the_decoders(monkeypatch):
+    asked = []
+    monkeypatch.setattr("cinelib.metrics.metric.code_of", lambda *modules: asked.append(modules))
+    MotionMetric().identity(DECODER)
+    network = FrameFeatures()
+    DistanceMetric(network, 1.0).identity(DECODER)
+    assert asked == [
+        (DECODER, "cinelib.metrics.motion"),
+        (DECODER, "cinelib.metrics.extractors", "cinelib.metrics.frechet"),
+    ]
+
+
+def test_the_list_of_metrics_is_no_part_of_any_so_a_new_one_measures_nothing_again():
+    package = Path(cinelib.__file__).parent
+    for known in ("motion", "style", "clip_sim", "costume", "perceptual", "frechet"):
+        used = module_files(package, [f"import cinelib.metrics.{known}", f"import {DECODER}"])
+        assert not {"cinelib.evaluation.selection", "cinelib.evaluation.score"} & set(used)
+
+
+def test_the_same_pictures_under_another_prompt_or_name_are_other_numbers(folder, tmp_path):
+    prompts, found = tmp_path / "prompts.json", []
+    for text in ("a knight walks right", "a robot"):
+        prompts.write_text(json.dumps({"a.mp4": text}))
+        request = Request(
+            folder / "a.mp4", tmp_path, prompts=prompts, metrics=("clip",), clip_model=str(SHIPPED)
+        )
+        found.append(score(request)["clips"][0]["values"]["CLIP-SIM[nano] clip_text"])
+    assert found[0] != found[1]
+    clips, reference = tmp_path / "clips", tmp_path / "reference"
+    for name, shift in (("a.mp4", 2), ("b.mp4", 9)):
+        write_video(reference / name, np.roll(moving(), shift, axis=2), 16)
+        clips.mkdir(exist_ok=True)
+        shutil.copy(folder / "a.mp4", clips / name)
+    rows = score(Request(clips, tmp_path, reference=reference, metrics=("perceptual",)))["clips"]
+    assert rows[0]["values"] != rows[1]["values"]
+
+
+def test_a_clip_too_large_to_decode_is_left_out_by_name(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(decoded, "_MOST_BYTES", 1000)
+    (clip,) = score(Request(folder / "a.mp4", tmp_path, metrics=("motion",)))["clips"]
+    assert not clip["values"] and "look at fewer seconds" in clip["excluded"]["MotionScore"]
+
+
+def test_a_number_that_is_none_is_left_out_by_name(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(MotionMetric, "of", lambda self, clip: Found({"MotionScore": float("nan"), "D": 0.5}))
+    (clip,) = score(Request(folder / "a.mp4", tmp_path, metrics=("motion",)))["clips"]
+    assert clip["values"] == {"D": 0.5} and clip["excluded"]["MotionScore"] == "came out as nan"
+    assert clip["excluded"]["S"] == "not measured"
+
+
+def test_the_help_names_every_metric():
+    (option,) = inspect.signature(cinelib.cli.score.score).parameters["metrics"].annotation.__metadata__
+    assert option.help.startswith(",".join(METRICS))
 
 
 def test_every_measure_tells_its_code_and_the_packages_that_it_uses(scored):
@@ -400,7 +448,9 @@ def test_vbench_is_run_once_for_the_same_videos(folder, tmp_path, monkeypatch):
 
     calls = []
     found = {"motion_smoothness": (Result(), {})}
-    monkeypatch.setattr(selection, "vbench_scores", lambda *arguments: calls.append(arguments) or found)
+    monkeypatch.setattr(
+        "cinelib.evaluation.score.vbench_scores", lambda *arguments: calls.append(arguments) or found
+    )
     request = Request(folder, tmp_path, metrics=("vbench",))
     first, second = score(request), score(request)
     assert len(calls) == 1 and first == second

@@ -11,7 +11,7 @@ import torch
 
 from cinelib.metrics import resampling
 from cinelib.metrics.extractors import I3D, I3D_SHA256, FrameFeatures, file_sha256
-from cinelib.metrics.frechet import feature_distances, frechet_distance, kernel_distance, video_distances
+from cinelib.metrics.frechet import feature_distances, frechet_distance, kernel_distance
 from cinelib.metrics.resampling import (
     extrapolated_interval,
     frechet_extrapolated,
@@ -297,7 +297,8 @@ def test_intervals_floor_and_extrapolation_do_not_depend_on_order():
 
 
 def test_stand_in_distances_are_named_for_the_stand_in_and_carry_what_they_rest_on(clips):
-    results = video_distances(clips[:4], clips[2:], FrameFeatures(), fps=16)
+    network = FrameFeatures()
+    results = feature_distances(network(clips[:4]), network(clips[2:]), network, fps=16)
     assert set(results) == {"FD[effnet-lite0-frames]", "KD[effnet-lite0-frames]"}
     for result in results.values():
         entry = result.as_metric()

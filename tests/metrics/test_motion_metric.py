@@ -12,9 +12,8 @@ from backlot.camera import CAMERAS
 from scipy import ndimage
 from torchvision.models.optical_flow import raft_large, raft_small
 
-from cinelib.metrics.flow.camera import camera_part
 from cinelib.metrics.flow.dense import dis, flow_between, planes_of
-from cinelib.metrics.flow.fields import coherent, length
+from cinelib.metrics.flow.fields import camera_part, coherent, length
 from cinelib.metrics.flow.raft import Raft
 from cinelib.metrics.flow.surfaces import surface_motions
 from cinelib.metrics.motion import MOVING, STILL, log_speed_distance, motion_retention, motion_score

@@ -171,9 +171,9 @@ def tiny_clip(tmp_path_factory):
 def test_clip_similarity_is_named_bounded_and_deterministic(tiny_clip):
     metric = ClipSimilarity(str(tiny_clip))
     assert metric.name == "CLIP-SIM[tiny]" and len(metric.weights_sha256) == 64
-    value = metric.clip_text(CLIP, "a knight walks right")
-    assert -1 <= value <= 1 and value == metric.clip_text(CLIP, "a knight walks right")
-    assert value != metric.clip_text(CLIP, "a robot")
+    value, _ = metric.text_and_temporal(CLIP, "a knight walks right")
+    assert -1 <= value <= 1 and value == metric.text_and_temporal(CLIP, "a knight walks right")[0]
+    assert value != metric.text_and_temporal(CLIP, "a robot")[0]
 
 
 def test_a_still_scores_one_in_time_and_a_moving_clip_less(tiny_clip):
@@ -203,8 +203,8 @@ def test_batches_change_a_similarity_by_rounding_only_and_one_pass_gives_both(ti
     for vectors in found[1:]:
         assert np.abs(vectors @ vectors.T - found[0] @ found[0].T).max() < 1e-5
     metric = ClipSimilarity(str(tiny_clip))
-    one_by_one = metric.clip_text(clip, "a robot"), metric.clip_temporal(clip)
-    assert metric.text_and_temporal(clip, "a robot") == one_by_one
+    text = float((metric.embed_frames(clip) @ metric.embed_texts(["a robot"])[0]).mean())
+    assert metric.text_and_temporal(clip, "a robot") == (text, metric.clip_temporal(clip))
     with pytest.raises(ValueError, match="batch_size >= 1"):
         ClipSimilarity(str(tiny_clip), batch_size=0)
 
@@ -230,7 +230,7 @@ def test_the_hash_is_of_the_weights_that_are_loaded(tiny_clip, tmp_path):
 def test_an_empty_prompt_is_refused(tiny_clip):
     metric = ClipSimilarity(str(tiny_clip))
     with pytest.raises(ValueError, match="non-empty"):
-        metric.clip_text(CLIP, " ")
+        metric.text_and_temporal(CLIP, " ")
 
 
 def test_a_missing_model_names_the_command(tmp_path):

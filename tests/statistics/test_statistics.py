@@ -8,7 +8,6 @@ from scipy.stats import norm
 
 from cinelib.statistics import (
     NO_INTERVAL,
-    bootstrap_interval,
     compare,
     corrected,
     detectable_difference,
@@ -73,23 +72,12 @@ def test_values_at_their_ceiling_carry_no_interval():
     assert mean_interval([0.1 + 0.2, 0.3, 0.3]) is None, "equal but for rounding"
     assert mean_interval([1.0] * 6 + [0.4, 0.9]) is not None
     assert mean_interval([1.0, 0.4]) is not None, "two values that differ are not nearly equal"
-    assert bootstrap_interval([1.0] * 7 + [0.4]) is None
     stuck = compare([0.0] * 8, [1.0] * 8)
     assert stuck.interval is None and stuck.p == 2 / 2**8
     assert not stuck.surely_positive and not stuck.surely_negative
     same = equivalence([0.0] * 8, 0.5)
     assert same.interval is None and not same.equivalent
     assert "nearly all values are equal" in NO_INTERVAL
-
-
-@pytest.mark.parametrize(("kind", "lowest", "highest"), [("normal", 0.91, 0.97), ("exponential", 0.86, 0.94)])
-def test_the_plain_bootstrap_covers_at_eight_values(kind, lowest, highest):
-    draw, mean = _DRAWS[kind]
-    rng = np.random.default_rng(1)
-    spans = [bootstrap_interval(draw(rng, 8)) for _ in range(500)]
-    assert lowest <= np.mean([low <= mean <= high for low, high in spans]) <= highest
-    with pytest.raises(ValueError, match="needs 6 values, got 5"):
-        bootstrap_interval(np.arange(5.0))
 
 
 @settings(max_examples=25, deadline=None)
@@ -101,7 +89,6 @@ def test_the_order_of_clips_changes_no_bit(values, seed):
     order = np.random.default_rng(seed).permutation(len(values))
     a, b = np.array(values), np.sin(np.arange(len(values)))
     assert mean_interval(a) == mean_interval(a[order])
-    assert bootstrap_interval(a, np.median, repeats=50) == bootstrap_interval(a[order], np.median, repeats=50)
     assert compare(a, b) == compare(a[order], b[order])
     assert equivalence(a - b, 1.0) == equivalence((a - b)[order], 1.0)
     assert permutation_test(a, b, repeats=50) == permutation_test(a[order], b[order], repeats=50)
@@ -143,6 +130,79 @@ def test_sampled_p_agrees_with_a_normal_approximation_and_is_never_zero():
     assert sign_flip_test(np.full(30, 5.0)) > 0
 
 
+def test_ties_count_where_scipy_parts_them_by_rounding():
+    from scipy.stats import permutation_test as scipys
+
+    differences = [-0.2, -0.1, -0.1, 0.1, 0.1, 0.2]  # the sum is 0: all 64 patterns are as extreme
+    assert sign_flip_test(differences) == 1
+    theirs = scipys((differences,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert theirs.pvalue < 0.95
+
+
+@pytest.mark.parametrize(
+    ("seed", "n", "whole", "difference", "interval", "tost", "flips", "adjusted"),
+    [
+        (
+            20,
+            4,
+            False,
+            0.9395276732547421,
+            (-0.019808777706358693, 1.8988641242158422),
+            0.8200454921803513,
+            0.25,
+            [0.138, 0.0, 0.003, 0.959],
+        ),
+        (
+            21,
+            8,
+            False,
+            0.17958299449971227,
+            (-0.6520432351907874, 1.0112092241902118),
+            0.2445578433117215,
+            0.703125,
+            [0.9119999999999999, 0.9119999999999999, 0.032, 0.9119999999999999],
+        ),
+        (
+            22,
+            12,
+            True,
+            -0.25,
+            (-1.0808081337230022, 0.5808081337230018),
+            0.29984497678106986,
+            0.716796875,
+            [1.0, 1.0, 0.0, 0.513],
+        ),
+        (
+            23,
+            16,
+            False,
+            0.30168507125683663,
+            (-0.1530061148437536, 0.7563762573574265),
+            0.22818590786263518,
+            0.2608642578125,
+            [0.632, 0.732, 0.732, 0.732],
+        ),
+        (
+            24,
+            24,
+            False,
+            0.25392864135350274,
+            (-0.07882377423777254, 0.586681056944778),
+            0.10884506909365485,
+            0.19949002549872508,
+            [0.734, 0.734, 0.004, 0.30300000000000005],
+        ),
+    ],
+)
+def test_values_are_those_of_committed_figures(seed, n, whole, difference, interval, tost, flips, adjusted):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(-2, 3, n).astype(float) if whole else rng.normal(0.3, 1, n)
+    found = equivalence(values, 0.5)
+    assert found.difference == difference and sign_flip_test(values) == flips
+    assert found.interval == pytest.approx(interval, rel=1e-12) and found.p == pytest.approx(tost, rel=1e-12)
+    assert holm(np.round(rng.random(4) ** 3, 3)) == adjusted
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.9]) == [1.0, 1.0]
@@ -176,13 +236,6 @@ def test_a_clear_difference_is_found_and_noise_is_not():
 def test_equal_arms_have_no_difference():
     same = compare([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
     assert same.difference == 0 and same.interval is None and same.p == 1
-
-
-def test_bootstrap_takes_any_statistic_and_repeats_exactly():
-    values = np.random.default_rng(4).normal(size=50)
-    assert bootstrap_interval(values, np.median) == bootstrap_interval(values, np.median)
-    low, high = bootstrap_interval(values, np.median)
-    assert low < np.median(values) < high
 
 
 @pytest.mark.parametrize(

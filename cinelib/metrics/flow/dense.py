@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from cinelib.metrics.clip import as_clip
 from cinelib.metrics.flow.fields import coherent, warp
 from cinelib.metrics.flow.surfaces import settled, surface_motions
+from cinelib.metrics.result import as_clip
 
 if TYPE_CHECKING:
     import cv2

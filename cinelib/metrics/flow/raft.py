@@ -31,6 +31,8 @@ class Raft:
         ValueError: the file does not hold RAFT's weights.
     """
 
+    packages = ("torch", "torchvision")
+
     def __init__(
         self, weights: str | Path, device: str = "cpu", refinements: int = 12, batch_size: int = 4
     ) -> None:

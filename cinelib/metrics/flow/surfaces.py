@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from cinelib.metrics.flow.fields import coherent, displacement, on_grid, warp
-from cinelib.metrics.flow.guided_filter import Guide
 
 _AGREE = 0.25  # px between a point's flow and its surface's
 _LARGE = 0.08  # of the picture: what moves together and is less is no surface
@@ -19,6 +18,8 @@ _TIE = 0.25  # grey levels by which a surface's motion may match worse than a pi
 _WORST = 30.0  # grey levels
 _PATCH, _AROUND = 11, 41  # px: neighbours that outvote a pixel, and that speak for one without a way to go
 _OWN = -1
+_RADIUS = 6
+_CONTRAST = 6.0  # grey levels: a weaker edge does not part two surfaces
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -99,6 +100,32 @@ def _fitting(own: np.ndarray, ways: Sequence[np.ndarray], frames: Pair) -> np.nd
         np.copyto(label, number, where=better)
         np.copyto(best, loss, where=better)
     return label
+
+
+class Guide:
+    """Smooths fields within the surfaces of a picture: the guided filter of He, Sun and Tang (2010).
+
+    In every window of 13 x 13 the result is linear in the picture, a I + b with
+    a = cov(I, p) / (var(I) + 6^2); windows that overlap are averaged.
+    """
+
+    def __init__(self, luma: np.ndarray) -> None:
+        """Take the picture (h, w) uint8 as the guide of all fields to come."""
+        self.light = luma.astype(np.float32)
+        self.middle = _mean(self.light)
+        self.spread = _mean(self.light * self.light) - self.middle * self.middle + _CONTRAST**2
+
+    def smooth(self, values: np.ndarray) -> np.ndarray:
+        """The field (h, w) float32, averaged along the picture's surfaces."""
+        level = _mean(values)
+        slope = (_mean(values * self.light) - level * self.middle) / self.spread
+        return _mean(slope) * self.light + _mean(level - slope * self.middle)
+
+
+def _mean(field: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return cv2.blur(field, (2 * _RADIUS + 1,) * 2)
 
 
 def _mismatch(here: np.ndarray, there: np.ndarray, flow: np.ndarray) -> Pair:
