@@ -93,8 +93,8 @@ def read(folder: Path) -> dict[str, Any] | None:
     return None if problem(folder) else read_json(folder / FILE)
 
 
-def problem(folder: Path, hashes: Hashes | None = None) -> str:
-    """Why `folder` is not a finished stage, in a few words; empty when it is.
+def problem(folder: Path, hashes: Hashes | None = None) -> str | None:
+    """Why `folder` is not a finished stage, in a few words; None when it is.
 
     With `hashes` the contents are compared too, not only the sizes.
     """
@@ -114,7 +114,7 @@ def problem(folder: Path, hashes: Hashes | None = None) -> str:
             return f"{name} is missing"
         if path.stat().st_size != entry["bytes"] or (hashes and hashes.file(path) != entry["sha256"]):
             return f"{name} was changed"
-    return ""
+    return None
 
 
 def newest(runs: Path, stage: str, profile: str, visits: bool = True) -> Path | None:

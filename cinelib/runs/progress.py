@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 _QUIET_SECONDS = 10.0
 
 
-class Board(Protocol):
-    """Where stages report. Called from several threads."""
+class ProgressBoard(Protocol):
+    """Where stages report, each under a label of its own. Called from several threads."""
 
     def start(self, stage: str) -> None:
         """A stage's kernel is about to start."""
@@ -31,7 +31,7 @@ class Board(Protocol):
     def __exit__(self, *error: object) -> None: ...
 
 
-def board(console: Console) -> Board:
+def board(console: Console) -> ProgressBoard:
     """Bars when somebody watches a terminal, lines when not."""
     return Bars(console) if console.is_terminal else Lines(console)
 

@@ -1,4 +1,4 @@
-"""`cinelib plan`: its numbers against models that are really built, counted and run."""
+"""`cinelib estimate`: its numbers against models that are really built, counted and run."""
 
 import dataclasses
 import json
@@ -172,7 +172,7 @@ def test_the_cache_has_the_size_that_was_forecast(tmp_path, layout):
 
 
 def plan(*arguments):
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", *arguments])
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["estimate", *arguments])
 
 
 def test_the_plan_of_the_paper_states_the_published_counts_and_its_error():
