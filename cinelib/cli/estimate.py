@@ -2,30 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from cinelib.cli.shell import PROFILES, AsJson, Parameter, complain, console, user_errors, workbook_of
 
-if TYPE_CHECKING:
-    from cinelib.cost.hardware import Gpu
-    from cinelib.cost.outlook import Outlook
-    from cinelib.runs.workbook import Workbook
-    from cinelib.style.parameters import StyleStage
+_GPU = typer.Option(metavar="NAME", help="may be repeated [default: A100-80GB]")
+_SHARED = "GPUs that share the weights (FSDP, base in bf16) [default: 02.processes]"
 
 
 def estimate(
     context: typer.Context,
     profile: Annotated[str, typer.Option("--profile", help=PROFILES)] = "a100",
     parameter: Parameter = None,
-    gpu: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="may be repeated [default: A100-80GB]")
-    ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(min=1, help="GPUs that share the weights (FSDP, base in bf16) [default: 02.processes]"),
-    ] = None,
+    gpu: Annotated[list[str] | None, _GPU] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help=_SHARED)] = None,
     clips: Annotated[int | None, typer.Option(min=1, help="training clips [default: 01.max_clips]")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -48,18 +40,11 @@ def estimate(
     if processes is not None:
         stands = (f"-p 02.{name}={getattr(params, name)}" for name in _over(processes, {}))
         complain(f"--processes {processes} stands for {' '.join(stands)}", "note")
-    raise typer.Exit(_judge(outlook, gpus))
-
-
-def _judge(outlook: "Outlook", gpus: list["Gpu"]) -> int:
-    """Say what does not fit, or may not; the exit code."""
-    from cinelib.cost import page
-
     refused, doubted = page.verdicts(outlook, gpus)
     for kind, lines in (("warning", doubted), ("error", refused)):
         for line in lines:
             complain(line, kind)
-    return 2 if refused else 0
+    raise typer.Exit(2 if refused else 0)
 
 
 def _over(processes: int, given: dict[str, Any]) -> dict[str, Any]:
@@ -73,9 +58,7 @@ def _over(processes: int, given: dict[str, Any]) -> dict[str, Any]:
     return {"processes": processes, "launch": launch, **whole}
 
 
-def _resolve(
-    workbook: "Workbook", profile: str, options: list[str], processes: int | None
-) -> tuple["StyleStage", int]:
+def _resolve(workbook: Any, profile: str, options: list[str], processes: int | None) -> tuple[Any, int]:
     """The style stage's parameters and the clips that the stage before it keeps."""
     from cinelib.parameters import ParameterError, resolve
     from cinelib.runs import selection

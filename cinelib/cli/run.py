@@ -1,80 +1,58 @@
 """`cinelib run`, `status` and `report`: notebooks executed as stages, and what became of them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cinelib.cli.shell import PROFILES, Parameter, complain, console, say, user_errors, workbook_of
 
-if TYPE_CHECKING:
-    from cinelib.files import Hashes
-    from cinelib.runs.plan import Plan
-    from cinelib.runs.workbook import Workbook
+_NOTEBOOKS = typer.Argument(help="by number, name or start of it, with what they need; default: all")
+_FILE = typer.Option("-f", "--file", help="YAML: profile, name, notebooks, parameters")
+_JOBS = typer.Option(min=1, help="stages at a time [default: 2, with more than 5 cores up to 4]")
+_DRY = typer.Option("--dry-run", help="show what would be done, and why; execute nothing")
 
 
 def run(
     context: typer.Context,
-    notebooks: Annotated[
-        list[str] | None,
-        typer.Argument(help="by number, name or start of it, with what they need; default: all"),
-    ] = None,
+    notebooks: Annotated[list[str] | None, _NOTEBOOKS] = None,
     profile: Annotated[str | None, typer.Option(help=f"{PROFILES} [default: nano]")] = None,
     parameter: Parameter = None,
-    file: Annotated[
-        Path | None, typer.Option("-f", "--file", help="YAML: profile, name, notebooks, parameters")
-    ] = None,
+    file: Annotated[Path | None, _FILE] = None,
     name: Annotated[str | None, typer.Option(help="the run's name [default: the profile's]")] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="stages at a time [default: 2, with more than 5 cores up to 4]")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="show what would be done, and why; execute nothing")
-    ] = False,
+    jobs: Annotated[int | None, _JOBS] = None,
+    dry_run: Annotated[bool, _DRY] = False,
 ) -> None:
     """Execute notebooks as stages, reusing every stage that nothing has changed for, and write a report."""
+    from cinelib.cli import tables
     from cinelib.files import Hashes
+    from cinelib.runs import plan as plans
+    from cinelib.runs import selection
     from cinelib.wan.catalogue import advice
 
     with user_errors():
         workbook = workbook_of(context)
+        content = selection.read_file(file) if file else {}
+        texts = notebooks or content.get("notebooks") or []
+        named = [selection.find_stage(workbook, str(text)) for text in texts]
+        overrides = selection.merge(
+            selection.overrides_from_mapping(workbook, named, content.get("parameters") or {}),
+            selection.overrides_from_options(workbook, named, parameter or []),
+        )
+        overrides = selection.local_paths(workbook, overrides, Path.cwd())
+        chosen = profile or content.get("profile") or "nano"
         hashes = Hashes(workbook.runs / "locks" / "hashes.json")
-        plan = _plan(workbook, notebooks or [], profile, parameter or [], file, name, hashes)
+        plan = plans.make(workbook, named, chosen, overrides, name or content.get("name"), hashes)
         hashes.save()
     for note in dict.fromkeys(note for step in plan.steps for note in advice(step.job.params)):
         console().print(f"note: {note}")
     if dry_run:
-        from cinelib.cli import tables
-
         console().print(tables.of_plan(plan))
-        return
-    raise typer.Exit(_execute(plan, hashes, jobs))
+    else:
+        raise typer.Exit(_execute(plan, hashes, jobs))
 
 
-def _plan(
-    workbook: "Workbook",
-    notebooks: list[str],
-    profile: str | None,
-    options: list[str],
-    file: Path | None,
-    name: str | None,
-    hashes: "Hashes",
-) -> "Plan":
-    from cinelib.runs import plan, selection
-
-    content = selection.read_file(file) if file else {}
-    texts = notebooks or content.get("notebooks") or []
-    named = [selection.find_stage(workbook, str(text)) for text in texts]
-    overrides = selection.merge(
-        selection.overrides_from_mapping(workbook, named, content.get("parameters") or {}),
-        selection.overrides_from_options(workbook, named, options),
-    )
-    overrides = selection.local_paths(workbook, overrides, Path.cwd())
-    chosen = profile or content.get("profile") or "nano"
-    return plan.make(workbook, named, chosen, overrides, name or content.get("name"), hashes)
-
-
-def _execute(plan: "Plan", hashes: "Hashes", jobs: int | None) -> int:
+def _execute(plan: Any, hashes: Any, jobs: int | None) -> int:
     from cinelib.runs import pipeline, progress
     from cinelib.runs import report as reports
 

@@ -5,43 +5,34 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from cinelib.cli.shell import AsJson, complain, console, say, user_errors
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 _SHOWN = 40
 _COLUMNS = ("MotionScore", "mean speed", "look drift", "grade distance")
+_FEATURES = typer.Option(help="data/nano-viewer, or a VideoMAE by folder or hub id, for FD[...]")
+_METRICS = "motion,raft,style,clip,costume,features,perceptual,vbench [default: what inputs allow]"
+_RAFT = typer.Option(help="RAFT weights, for MotionScore[raft-...] beside that of DIS")
 
 
 def score(
     path: Annotated[Path, typer.Argument(help="a folder of videos, or one video")],
     reference: Annotated[Path | None, typer.Option(help="folder of real clips to compare with")] = None,
     prompts: Annotated[Path | None, typer.Option(help=".jsonl, .csv or .json: file_name, text")] = None,
-    metrics: Annotated[
-        str,
-        typer.Option(
-            help="motion,raft,style,clip,costume,features,perceptual,vbench [default: what inputs allow]"
-        ),
-    ] = "",
+    metrics: Annotated[str, typer.Option(help=_METRICS)] = "",
     as_json: AsJson = False,
     seconds: Annotated[float, typer.Option(help="look at the first seconds of each clip")] = 10.0,
     window: Annotated[float, typer.Option(help="seconds of a clip that a feature vector sees")] = 1.0,
     clip_model: Annotated[str, typer.Option(help="CLIPModel folder or hub id; '' for none")] = "nano",
-    features: Annotated[
-        str, typer.Option(help="data/nano-viewer, or a VideoMAE by folder or hub id, for FD[...]")
-    ] = "",
+    features: Annotated[str, _FEATURES] = "",
     i3d: Annotated[str, typer.Option(help="I3D torchscript file, for FVD")] = "",
     i3d_sha256: Annotated[str, typer.Option(help="SHA-256 of that file")] = "",
     alexnet: Annotated[str, typer.Option(help="AlexNet weights, for LPIPS")] = "",
-    raft: Annotated[
-        str, typer.Option(help="RAFT weights, for MotionScore[raft-...] beside that of DIS")
-    ] = "",
+    raft: Annotated[str, _RAFT] = "",
     costume: Annotated[str, typer.Option(help="what somebody wears, in words: 'a crimson gown'")] = "",
     wrong_costume: Annotated[str, typer.Option(help="the wrong costume, to compare with")] = "",
     cache: Annotated[Path | None, typer.Option(help="where measured clips are remembered")] = None,
@@ -58,18 +49,20 @@ def score(
     from cinelib.evaluation.selection import Request
 
     chosen = tuple(name.strip() for name in metrics.split(",") if name.strip())
-    model = str(_shipped("nano-clip")) if clip_model == "nano" else clip_model
-    with user_errors(ScoreError):
-        request = Request(
-            path, cache or _home(), reference, prompts, chosen, seconds, window,
-            model, features, i3d, i3d_sha256, alexnet, raft, costume, wrong_costume,
-        )  # fmt: skip
-        disable_progress_bar()  # of transformers, for every small network
-        try:
+    shipped = Path(__file__).resolve().parents[2] / "data" / "nano-clip"  # whatever the current folder is
+    model = str(shipped) if clip_model == "nano" else clip_model
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cinelib" / "scores"
+    try:
+        with user_errors(ScoreError):
+            request = Request(
+                path, cache or home, reference, prompts, chosen, seconds, window,
+                model, features, i3d, i3d_sha256, alexnet, raft, costume, wrong_costume,
+            )  # fmt: skip
+            disable_progress_bar()  # of transformers, for every small network
             result = _watched(measure, request)
-        except KeyboardInterrupt:
-            complain("stopped; measured clips are kept, the same command goes on")
-            raise typer.Exit(130) from None
+    except KeyboardInterrupt:
+        complain("stopped; measured clips are kept, the same command goes on")
+        raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -90,11 +83,10 @@ def _watched(measure: Callable[..., dict[str, Any]], request: Any) -> dict[str, 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=terminal, transient=True) as bar:
         task = bar.add_task("", total=None)
-
-        def advance(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=name)
-
-        return measure(request, advance)
+        return measure(
+            request,
+            lambda done, total, name: bar.update(task, completed=done, total=total, description=name),
+        )
 
 
 def _line(done: int, total: int, name: str) -> None:
@@ -119,8 +111,7 @@ def _show(result: dict[str, Any]) -> None:
     table = tables.make(f"{len(rows)} clips of {result['path']}", [], ["clip", "size", "fps", *columns])
     for row in rows[:_SHOWN]:
         numbers = [f"{row['values'][name]:.4g}" if name in row["values"] else "" for name in columns]
-        size, fps = f"{row['width']}x{row['height']}", f"{row['fps'] or 0:.4g}"
-        table.add_row(row["file"], size, fps, *numbers)
+        table.add_row(row["file"], f"{row['width']}x{row['height']}", f"{row['fps'] or 0:.4g}", *numbers)
     console().print(table)
     for row in rows[:_SHOWN]:
         left = [f"no {name}: {reason}" for name, reason in row["excluded"].items() if name in columns]
@@ -128,19 +119,10 @@ def _show(result: dict[str, Any]) -> None:
             say(f"{row['file']}: {remark}")
     if len(rows) > _SHOWN:
         say(f"{len(rows) - _SHOWN} more clips: --json shows all")
-    console().print(_summary(result))
-    for note in result["notes"]:
-        say(f"note: {note}")
-
-
-def _summary(result: dict[str, Any]) -> "Table":
-    from cinelib.cli import tables
-
     columns = ["metric", "value", "interval", "n", "left out"]
     table = tables.make("all clips: mean, 95 % interval", [], columns)
     for name, entry in result["summary"].items():
-        span = entry.get("interval")
-        reasons = entry.get("notes", {})
+        span, reasons = entry.get("interval"), entry.get("notes", {})
         why = entry.get("remark") or reasons.get("interval", "")
         shown = f"[{span[0]:.4g}, {span[1]:.4g}]" if span else why
         if "floor" in entry:
@@ -150,13 +132,6 @@ def _summary(result: dict[str, Any]) -> "Table":
         value = f"{entry['value']:.4g}" if "value" in entry else "none"
         left = "; ".join(f"{count}: {reason}" for reason, count in entry.get("excluded", {}).items())
         table.add_row(name, value, shown, str(entry["n"]), left)
-    return table
-
-
-def _shipped(name: str) -> Path:
-    """A network of the workbook's data folder, whatever the current folder is."""
-    return Path(__file__).resolve().parents[2] / "data" / name
-
-
-def _home() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cinelib" / "scores"
+    console().print(table)
+    for note in result["notes"]:
+        say(f"note: {note}")

@@ -13,11 +13,9 @@ if TYPE_CHECKING:
 
 PROFILES = "nano, smoke, a100, paper"  # in words: --help asks no stage, and answers at once
 Profile = Annotated[str, typer.Option("--profile", help=PROFILES)]
-Parameter = Annotated[
-    list[str] | None,
-    typer.Option("-p", "--parameter", metavar="STAGE.NAME=VALUE", help="a value; may be repeated"),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable, on standard output")]
+_VALUE = typer.Option("-p", "--parameter", metavar="STAGE.NAME=VALUE", help="a value; may be repeated")
+Parameter = Annotated[list[str] | None, _VALUE]
 
 
 def workbook_of(context: typer.Context) -> "Workbook":

@@ -70,7 +70,7 @@ def load(workbook: Workbook, name: str) -> RunState:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         stages = tuple(_stage(workbook, key, entry) for key, entry in content["stages"].items())
         return RunState(name, content["profile"], stages)
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ParameterError(
             f"{path} is damaged ({type(error).__name__}); start the run again to mend it"
         ) from None

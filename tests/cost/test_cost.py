@@ -241,7 +241,7 @@ def test_the_shares_of_the_peak_are_those_of_the_published_times():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--gpu", "A100-90GB"], "did you mean A100-80GB?"),
+        (["--gpu", "A100-90GB"], "did you mean 'A100-80GB'?"),
         (["-p", "02.model=nowhere/nothing"], "known ids"),
         (["-p", "02.targets=attn9"], "match no linear layer"),
         (["-p", "02.rank=0"], "rank"),

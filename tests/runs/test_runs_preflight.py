@@ -101,7 +101,7 @@ def test_a_bare_name_means_the_named_notebooks_that_have_it(workbook):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("strenght=2", "unknown parameter 'strenght'; did you mean 02_grade.strength"),
+        ("strenght=2", "unknown parameter 'strenght'; did you mean '02_grade.strength'"),
         ("02.strenght=2", "stage 02_grade: unknown parameter 'strenght'; did you mean 'strength'"),
         ("strength", "expected stage.name=value"),
         ("02.profile=smoke", "--profile"),
