@@ -91,10 +91,8 @@ class StageJob:
         if content["id"] != self.id:
             return "manifest is of another stage"
         for stage, folder in self.upstream.items():
-            upstream = read_json(folder / manifest.FILE) or {}
-            if upstream.get("artefacts_sha256") != content.get("upstream", {}).get(stage, {}).get(
-                "artefacts_sha256"
-            ):
+            used = content.get("upstream", {}).get(stage, {}).get("artefacts_sha256")
+            if (read_json(folder / manifest.FILE) or {}).get("artefacts_sha256") != used:
                 return f"{stage} was executed again and gave other files"
         return None
 

@@ -173,8 +173,7 @@ def _obstacles(workbook: Workbook, chosen: Chosen) -> list[str]:
 
             reasons = [*checks.of_model(params, workbook.root), *checks.of_machine(params)]
             if prepared := chosen.get(params.needs[0]):
-                where = f"{prepared.stage}.max_clips is"
-                reasons += checks.of_count(params, prepared.max_clips, where)
+                reasons += checks.of_count(params, prepared.max_clips, f"{prepared.stage}.max_clips is")
             found += [f"stage {params.stage}: {reason}" for reason in reasons]
     return found
 

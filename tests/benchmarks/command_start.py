@@ -1,7 +1,7 @@
 """Seconds until `cinelib` answers: what a user waits for before anything is computed.
 
-Wall time and processor time of a new process, medians of `--rounds`. The wall time is that of this machine with
-all that runs on it now; the processor time is what the imports cost.
+Wall time and processor time of a new process, medians of `--rounds`. The wall time depends on what else the
+machine does just now; the processor time is what the imports cost.
 """
 
 import argparse
@@ -41,9 +41,8 @@ def main() -> None:
         once(arguments)  # compiled and read once, as after the first use
     rounds = [{name: once(arguments) for name, arguments in COMMANDS.items()} for _ in range(given.rounds)]
     for name in COMMANDS:
-        wall, processor = (
-            statistics.median(seconds) for seconds in zip(*(r[name] for r in rounds), strict=True)
-        )
+        found = zip(*(row[name] for row in rounds), strict=True)
+        wall, processor = map(statistics.median, found)
         print(f"{name:18} {wall:.2f} s, of processor time {processor:.2f} s")
 
 

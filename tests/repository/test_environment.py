@@ -133,11 +133,9 @@ def test_a_built_wheel_holds_the_four_packages_with_their_files(tmp_path):
     assert {name.split("/")[0] for name in packed} == PACKAGES
 
 
-def test_the_installed_packages_are_this_clones():
-    """Also without a path to them, as in a notebook's kernel."""
-    code = (
-        f"import {', '.join(sorted(PACKAGES))}; print(*(m.__file__ for m in ({', '.join(sorted(PACKAGES))})))"
-    )
+def test_the_four_packages_are_installed():
+    """So a notebook's kernel imports them, whose path is its own folder."""
+    code = f"import {', '.join(sorted(PACKAGES))}"
     plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     answer = subprocess.run([sys.executable, "-c", code], cwd="/", env=plain, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr

@@ -6,7 +6,6 @@ import re
 import pytest
 import toy_film
 import yaml
-from rich.console import Console
 from typer.testing import CliRunner
 
 from cinelib.cli.app import app
@@ -24,7 +23,7 @@ def planned(workbook, *strengths, named=("03_prints",), **more):
 
 
 def executed(workbook, made):
-    return pipeline.run(made, Hashes(), progress.Lines(Console(quiet=True)), 1)
+    return pipeline.run(made, Hashes(), progress.ProgressBoard(), 1)
 
 
 def labels(jobs):
