@@ -78,7 +78,5 @@ def notebook_cells(path: Path) -> list[tuple[str, str, list[str]]]:
 
 def _definition(model: type[StageParameters]) -> list[str]:
     """Source of the parameter model and its bases: validators and derived values, without other stages."""
-    mine = [
-        base for base in model.__mro__ if issubclass(base, StageParameters) and base is not StageParameters
-    ]
-    return [inspect.getsource(base) for base in mine]
+    bases = (base for base in model.__mro__ if issubclass(base, StageParameters))
+    return [inspect.getsource(base) for base in bases if base is not StageParameters]

@@ -61,7 +61,7 @@ def make(
     overrides: Overrides,
     name: str | None,
     hashes: Hashes,
-    variants: Sequence[Overrides] = ({},),
+    variants: Sequence[Overrides] = (),
 ) -> Plan:
     """Check everything that can be checked and find out what there is to do.
 
@@ -74,7 +74,7 @@ def make(
     """
     workbook.run_folder(name or profile)
     stages = with_dependencies(workbook, named)
-    layers = [merge(overrides, variant) for variant in variants]
+    layers = [merge(overrides, variant) for variant in variants or ({},)]
     problems: list[str] = []
     chosen = [_resolved(workbook, stages, profile, layer, problems) for layer in layers]
     for layer, params in zip(layers, chosen, strict=True):

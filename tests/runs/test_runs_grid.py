@@ -53,6 +53,14 @@ def test_what_is_the_same_is_executed_once_and_what_follows_a_difference_is_told
     assert "r rr rr r" in (prints[1].folder / "log.txt").read_text()
 
 
+def test_what_variants_share_is_looked_at_once(finished, monkeypatch):
+    asked = []
+    identify = plan.identify
+    monkeypatch.setattr(plan, "identify", lambda *given: asked.append(given[1].stage) or identify(*given))
+    planned(finished, *range(1, 9))
+    assert [asked.count(stage) for stage in ("01_cut", "02_grade", "03_prints")] == [1, 8, 8]
+
+
 def test_a_variant_that_changes_nothing_adds_nothing(finished):
     assert labels(step.job for step in planned(finished, 2, 2, 3).steps) == ["01_cut", *GRADES, *PRINTS]
     (single,) = {step.job.variant for step in planned(finished, 2).steps}
