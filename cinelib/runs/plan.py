@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from cinelib.files import Hashes, read_json
+from cinelib.files import Hashes, digest, read_json
 from cinelib.parameters import ParameterError, StageParameters, resolve
 from cinelib.runs import manifest
 from cinelib.runs.execution import StageJob
@@ -134,7 +134,7 @@ def _chains(
             if not same:
                 folders = {needed: job.folder for needed, job in upstream.items()}
                 variant = tuple(
-                    f"{above.split('_', 1)[0]}.{name}={getattr(params[above], name)}"
+                    f"{above.split('_', 1)[0]}.{name}={_brief(getattr(params[above], name))}"
                     for above in with_dependencies(workbook, [stage])
                     for name in differing[above]
                 )
@@ -142,6 +142,12 @@ def _chains(
                 made.append(StageJob(workbook, params[stage], identity, folders, variant))
             chain[stage] = same[0] if same else made[-1]
     return chains
+
+
+def _brief(value: object) -> str:
+    """A value in a label; a long one, such as a prompt, is cut and still told from others."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 32 else f"{text[:24]}…{digest(text)[:6]}"
 
 
 def _step(job: StageJob, before: Mapping[str, Step], given: Mapping[str, Any], hashes: Hashes) -> Step:

@@ -82,6 +82,14 @@ def test_variants_win_over_what_all_share_and_may_differ_in_several_stages(finis
     assert made.steps[3].given == ("strength=1", "gamma=2.0")
 
 
+def test_long_values_are_cut_in_labels_and_stay_apart(finished):
+    prompts = [f"a queen in a crimson gown walks through the {place}" for place in ("hall", "yard")]
+    grid = [{"02_grade": {"label": prompt}} for prompt in prompts]
+    made = plan.make(finished, ["02_grade"], "nano", {}, None, Hashes(), grid)
+    _, *grades = labels(step.job for step in made.steps)
+    assert len(set(grades)) == 2 and all(len(label) < 60 for label in grades)
+
+
 def test_a_problem_of_one_variant_refuses_the_run(finished):
     with pytest.raises(plan.PreflightError, match="strength = 10") as error:
         planned(finished, 2, 10)
