@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cinelib.cli.shell import PROFILES, AsJson, Parameter, complain, console, user_errors, workbook_of
+from cinelib.cli.shell import PROFILES, AsJson, Parameter, asked, complain, console
 
 _GPU = typer.Option(metavar="NAME", help="may be repeated [default: A100-80GB]")
 _SHARED = "GPUs that share the weights (FSDP, base in bf16) [default: 02.processes]"
@@ -28,8 +28,8 @@ def estimate(
     from cinelib.cost import hardware, page
     from cinelib.cost.outlook import Outlook
 
-    with user_errors(ValueError):
-        params, count = _resolve(workbook_of(context), profile, parameter or [], processes)
+    with asked(context, ValueError) as workbook:
+        params, count = _resolve(workbook, profile, parameter or [], processes)
         outlook = Outlook(params, clips or count)
         gpus = [hardware.find(name) for name in gpu or ["A100-80GB"]]
         found = page.as_dict(outlook, gpus) if as_json else page.tables(outlook, gpus)
@@ -41,9 +41,8 @@ def estimate(
         stands = (f"-p 02.{name}={getattr(params, name)}" for name in _over(processes, {}))
         complain(f"--processes {processes} stands for {' '.join(stands)}", "note")
     refused, doubted = page.verdicts(outlook, gpus)
-    for kind, lines in (("warning", doubted), ("error", refused)):
-        for line in lines:
-            complain(line, kind)
+    complain("\n".join(doubted), "warning")
+    complain("\n".join(refused))
     raise typer.Exit(2 if refused else 0)
 
 

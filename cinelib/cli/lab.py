@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cinelib.cli.shell import AsJson, Profile, console, say, user_errors, workbook_of
+from cinelib.cli.shell import AsJson, Profile, asked, console, say
 
 
 def lab(context: typer.Context, profile: Profile = "nano") -> None:
@@ -16,8 +16,7 @@ def lab(context: typer.Context, profile: Profile = "nano") -> None:
     """
     from cinelib.parameters import profile_values
 
-    with user_errors():
-        workbook = workbook_of(context)
+    with asked(context) as workbook:
         for model in workbook.stages.values():
             profile_values(profile, model, workbook.profiles)
     environment = {**os.environ, "CINELIB_PROFILE": profile, "JUPYTER_PREFER_ENV_PATH": "1"}
@@ -30,8 +29,8 @@ def doctor(context: typer.Context, profile: Profile = "nano", as_json: AsJson = 
     """Check whether this machine can run the workbook, and say how to mend what is missing."""
     from cinelib.runs import doctor as doctors
 
-    with user_errors():
-        checks = doctors.examine(workbook_of(context), profile)
+    with asked(context) as workbook:
+        checks = doctors.examine(workbook, profile)
     if as_json:
         print(json.dumps([check.as_dict() for check in checks], indent=2))
     else:
@@ -48,8 +47,7 @@ def params(context: typer.Context, notebook: str, profile: Profile = "nano") -> 
     from cinelib.parameters import resolve
     from cinelib.runs.selection import find_stage
 
-    with user_errors():
-        workbook = workbook_of(context)
+    with asked(context) as workbook:
         model = workbook.stages[find_stage(workbook, notebook)]
         values = resolve(model, profile, {}, workbook.profiles)
     console().print(tables.of_parameters(values))

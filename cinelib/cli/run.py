@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cinelib.cli.shell import PROFILES, Parameter, complain, console, say, user_errors, workbook_of
+from cinelib.cli.shell import PROFILES, Parameter, asked, complain, console, say
 
 _NOTEBOOKS = typer.Argument(help="by number, name or start of it, with what they need; default: all")
 _FILE = typer.Option("-f", "--file", help="YAML: profile, name, notebooks, parameters")
@@ -30,8 +30,7 @@ def run(
     from cinelib.runs import selection
     from cinelib.wan.catalogue import advice
 
-    with user_errors():
-        workbook = workbook_of(context)
+    with asked(context) as workbook:
         content = selection.read_file(file) if file else {}
         texts = notebooks or content.get("notebooks") or []
         named = [selection.find_stage(workbook, str(text)) for text in texts]
@@ -85,8 +84,7 @@ def status(
     from cinelib.parameters import ParameterError
     from cinelib.runs import state
 
-    with user_errors():
-        workbook = workbook_of(context)
+    with asked(context) as workbook:
         runs = [name] if name else state.names(workbook)
         if not runs:
             raise ParameterError("no runs yet; start one with: cinelib run")
@@ -98,6 +96,6 @@ def report(context: typer.Context, name: Annotated[str, typer.Argument(metavar="
     """Write a run's report: one HTML file with pictures, clips, metrics, parameters and manifests."""
     from cinelib.runs import report as reports
 
-    with user_errors():
-        path = reports.write(workbook_of(context), name)
+    with asked(context) as workbook:
+        path = reports.write(workbook, name)
     say(f"report: {path}")

@@ -18,11 +18,13 @@ _VALUE = typer.Option("-p", "--parameter", metavar="STAGE.NAME=VALUE", help="a v
 Parameter = Annotated[list[str] | None, _VALUE]
 
 
-def workbook_of(context: typer.Context) -> "Workbook":
-    """The workbook that the caller gave to `app(obj=...)`, else the one that this package belongs to."""
+@contextmanager
+def asked(context: typer.Context, *kinds: type[Exception]) -> Iterator["Workbook"]:
+    """Answers about the workbook given to `app(obj=...)`, else the one that this package belongs to."""
     from cinelib.runs.workbook import Workbook, find_root
 
-    return context.obj or Workbook(find_root())
+    with user_errors(*kinds):
+        yield context.obj or Workbook(find_root())
 
 
 @contextmanager
