@@ -6,7 +6,7 @@ validated model; `from_notebook` does so for the names that a notebook's paramet
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -52,6 +52,17 @@ class ParameterError(ValueError):
     """A stage's parameters are unknown, missing, mistyped or out of range."""
 
 
+def suggest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """What a message says after an unknown name: the nearest of those known, or all.
+
+    A mapping's keys are what people may type, its values what they are told to type.
+    """
+    told = known if isinstance(known, Mapping) else {word: word for word in known}
+    near = get_close_matches(name, told, n=1, cutoff=cutoff)
+    words = dict.fromkeys(map(str, told.values()))
+    return f"did you mean {told[near[0]]!r}?" if near else f"known: {', '.join(words)}"
+
+
 class StageParameters(BaseModel):
     """What every stage has: a profile name and a seed.
 
@@ -86,9 +97,7 @@ class StageParameters(BaseModel):
             return message
         name = ".".join(str(part) for part in detail["loc"])
         if detail["type"] == "extra_forbidden":
-            near = get_close_matches(name, cls.model_fields, n=1, cutoff=0.5)
-            known = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(cls.model_fields)
-            return f"unknown parameter {name!r}; {known}"
+            return f"unknown parameter {name!r}; {suggest(name, list(cls.model_fields))}"
         if detail["type"] == "missing":
             return f"missing parameter {name!r} ({cls.model_fields[name].description})"
         return f"{name} = {detail['input']!r}: {message}"
@@ -132,9 +141,7 @@ def profile_values(
     if profiles is None:
         profiles = {name: {"*": values, **_own(model, name)} for name, values in EVERYWHERE.items()}
     if profile not in profiles:
-        near = get_close_matches(profile, profiles, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(profiles)}"
-        raise ParameterError(f"unknown profile {profile!r}; {hint}")
+        raise ParameterError(f"unknown profile {profile!r}; {suggest(profile, list(profiles))}")
     everywhere = profiles[profile].get("*", {})
     common = {name: value for name, value in everywhere.items() if name in model.model_fields}
     return {"profile": profile, **common, **profiles[profile].get(model.stage, {})}

@@ -1,43 +1,38 @@
-"""`cinelib score` as the shell sees it: options, progress, tables or JSON, exit code."""
+"""`cinelib score`: any folder of videos measured, as tables or JSON."""
 
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+
+from cinelib.cli.shell import AsJson, complain, console, say, user_errors
 
 _SHOWN = 40
 _COLUMNS = ("MotionScore", "mean speed", "look drift", "grade distance")
+_FEATURES = typer.Option(help="data/nano-viewer, or a VideoMAE by folder or hub id, for FD[...]")
+_METRICS = "motion,raft,style,clip,costume,features,perceptual,vbench [default: what inputs allow]"
+_RAFT = typer.Option(help="RAFT weights, for MotionScore[raft-...] beside that of DIS")
 
 
 def score(
     path: Annotated[Path, typer.Argument(help="a folder of videos, or one video")],
     reference: Annotated[Path | None, typer.Option(help="folder of real clips to compare with")] = None,
     prompts: Annotated[Path | None, typer.Option(help=".jsonl, .csv or .json: file_name, text")] = None,
-    metrics: Annotated[
-        str,
-        typer.Option(
-            help="motion,raft,style,clip,costume,perceptual,features,vbench [default: what inputs allow]"
-        ),
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="machine-readable, on standard output")] = False,
+    metrics: Annotated[str, typer.Option(help=_METRICS)] = "",
+    as_json: AsJson = False,
     seconds: Annotated[float, typer.Option(help="look at the first seconds of each clip")] = 10.0,
     window: Annotated[float, typer.Option(help="seconds of a clip that a feature vector sees")] = 1.0,
     clip_model: Annotated[str, typer.Option(help="CLIPModel folder or hub id; '' for none")] = "nano",
-    features: Annotated[
-        str, typer.Option(help="data/nano-viewer, or a VideoMAE by folder or hub id, for FD[...]")
-    ] = "",
+    features: Annotated[str, _FEATURES] = "",
     i3d: Annotated[str, typer.Option(help="I3D torchscript file, for FVD")] = "",
     i3d_sha256: Annotated[str, typer.Option(help="SHA-256 of that file")] = "",
     alexnet: Annotated[str, typer.Option(help="AlexNet weights, for LPIPS")] = "",
-    raft: Annotated[
-        str, typer.Option(help="RAFT weights, for MotionScore[raft-...] beside that of DIS")
-    ] = "",
+    raft: Annotated[str, _RAFT] = "",
     costume: Annotated[str, typer.Option(help="what somebody wears, in words: 'a crimson gown'")] = "",
     wrong_costume: Annotated[str, typer.Option(help="the wrong costume, to compare with")] = "",
     cache: Annotated[Path | None, typer.Option(help="where measured clips are remembered")] = None,
@@ -54,43 +49,44 @@ def score(
     from cinelib.evaluation.selection import Request
 
     chosen = tuple(name.strip() for name in metrics.split(",") if name.strip())
-    model = str(_shipped("nano-clip")) if clip_model == "nano" else clip_model
+    shipped = Path(__file__).resolve().parents[2] / "data" / "nano-clip"  # whatever the current folder is
+    model = str(shipped) if clip_model == "nano" else clip_model
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cinelib" / "scores"
     try:
-        request = Request(
-            path, cache or _home(), reference, prompts, chosen, seconds, window,
-            model, features, i3d, i3d_sha256, alexnet, raft, costume, wrong_costume,
-        )  # fmt: skip
-        disable_progress_bar()  # of transformers, for every small network
-        result = _watched(measure, request)
-    except (ScoreError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
+        with user_errors(ScoreError):
+            request = Request(
+                path, cache or home, reference, prompts, chosen, seconds, window,
+                model, features, i3d, i3d_sha256, alexnet, raft, costume, wrong_costume,
+            )  # fmt: skip
+            disable_progress_bar()  # of transformers, for every small network
+            result = _watched(measure, request)
     except KeyboardInterrupt:
-        print("error: stopped; measured clips are kept, the same command goes on", file=sys.stderr)
+        complain("stopped; measured clips are kept, the same command goes on")
         raise typer.Exit(130) from None
     if as_json:
         print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _show(Console(markup=False), result)  # or FD[nano] would lose its name
+        _show(result)
     for failure in result["failures"]:
         whose = "reference " if failure.get("reference") else ""
-        print(f"error: {whose}{failure['file']}: {failure['reason']}", file=sys.stderr)
+        complain(f"{whose}{failure['file']}: {failure['reason']}")
     raise typer.Exit(1 if result["failures"] or _empty(result, chosen, prompts is not None) else 0)
 
 
-def _watched(measure: Any, request: Any) -> dict[str, Any]:
+def _watched(measure: Callable[..., dict[str, Any]], request: Any) -> dict[str, Any]:
     """A bar in a terminal, a line for each clip elsewhere; both on standard error."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    terminal = Console(stderr=True)
+    if not terminal.is_terminal:
         return measure(request, _line)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=terminal, transient=True) as bar:
         task = bar.add_task("", total=None)
-
-        def advance(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=name)
-
-        return measure(request, advance)
+        return measure(
+            request,
+            lambda done, total, name: bar.update(task, completed=done, total=total, description=name),
+        )
 
 
 def _line(done: int, total: int, name: str) -> None:
@@ -106,36 +102,27 @@ def _empty(result: dict[str, Any], chosen: tuple[str, ...], prompted: bool) -> b
     return (asked and not compared) or any(name not in measured.values() for name in chosen)
 
 
-def _show(console: Console, result: dict[str, Any]) -> None:
+def _show(result: dict[str, Any]) -> None:
+    from cinelib.cli import tables
+
     rows = result["clips"]
     names = [*_COLUMNS, *(name for name in result["summary"] if "clip_t" in name or name.endswith("margin"))]
     columns = [name for name in names if any(name in row["values"] for row in rows)]
-    table = Table(title=f"{len(rows)} clips of {result['path']}", title_justify="left")
-    for name in ("clip", "size", "fps", *columns):
-        table.add_column(name, overflow="fold")
+    table = tables.make(f"{len(rows)} clips of {result['path']}", [], ["clip", "size", "fps", *columns])
     for row in rows[:_SHOWN]:
         numbers = [f"{row['values'][name]:.4g}" if name in row["values"] else "" for name in columns]
-        size, fps = f"{row['width']}x{row['height']}", f"{row['fps'] or 0:.4g}"
-        table.add_row(row["file"], size, fps, *numbers)
-    console.print(table)
+        table.add_row(row["file"], f"{row['width']}x{row['height']}", f"{row['fps'] or 0:.4g}", *numbers)
+    console().print(table)
     for row in rows[:_SHOWN]:
         left = [f"no {name}: {reason}" for name, reason in row["excluded"].items() if name in columns]
         for remark in left + row["notes"]:
-            console.print(f"{row['file']}: {remark}", markup=False, highlight=False, soft_wrap=True)
+            say(f"{row['file']}: {remark}")
     if len(rows) > _SHOWN:
-        console.print(f"{len(rows) - _SHOWN} more clips: --json shows all", markup=False)
-    console.print(_summary(result))
-    for note in result["notes"]:
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _summary(result: dict[str, Any]) -> Table:
-    table = Table(title="all clips: mean, 95 % interval", title_justify="left")
-    for name in ("metric", "value", "interval", "n", "left out"):
-        table.add_column(name, overflow="fold")
+        say(f"{len(rows) - _SHOWN} more clips: --json shows all")
+    columns = ["metric", "value", "interval", "n", "left out"]
+    table = tables.make("all clips: mean, 95 % interval", [], columns)
     for name, entry in result["summary"].items():
-        span = entry.get("interval")
-        reasons = entry.get("notes", {})
+        span, reasons = entry.get("interval"), entry.get("notes", {})
         why = entry.get("remark") or reasons.get("interval", "")
         shown = f"[{span[0]:.4g}, {span[1]:.4g}]" if span else why
         if "floor" in entry:
@@ -145,13 +132,6 @@ def _summary(result: dict[str, Any]) -> Table:
         value = f"{entry['value']:.4g}" if "value" in entry else "none"
         left = "; ".join(f"{count}: {reason}" for reason, count in entry.get("excluded", {}).items())
         table.add_row(name, value, shown, str(entry["n"]), left)
-    return table
-
-
-def _shipped(name: str) -> Path:
-    """A network of the workbook's data folder, whatever the current folder is."""
-    return Path(__file__).resolve().parents[2] / "data" / name
-
-
-def _home() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cinelib" / "scores"
+    console().print(table)
+    for note in result["notes"]:
+        say(f"note: {note}")

@@ -1,40 +1,40 @@
-"""What the command prints as tables: a plan, a run's state, a notebook's parameters."""
+"""What the commands print as tables: a plan, a run's state, a notebook's parameters."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from cinelib.parameters import StageParameters
-from cinelib.runs.plan import Plan
-from cinelib.runs.state import RunState
+if TYPE_CHECKING:
+    from cinelib.parameters import StageParameters
+    from cinelib.runs.plan import Plan
+    from cinelib.runs.state import RunState
 
 
-def of_plan(plan: Plan) -> Table:
+def of_plan(plan: "Plan") -> Table:
     """What would be executed, what is reused, and why."""
-    table = _table(f"run {plan.name}, profile {plan.profile}", ["stage", "id", "state"], ["why", "given"])
+    table = make(f"run {plan.name}, profile {plan.profile}", ["stage", "id", "state"], ["why", "given"])
     for step in plan.steps:
-        state = "done" if step.done else "to do"
-        table.add_row(step.job.stage, step.job.identity.id[:12], state, step.reason, "\n".join(step.given))
+        state, given = "done" if step.done else "to do", "\n".join(step.given)
+        table.add_row(step.job.label, step.job.id[:12], state, step.reason, given)
     return table
 
 
-def of_run(run: RunState) -> Table:
+def of_run(run: "RunState") -> Table:
     """Where each stage of a run stands."""
-    table = _table(
-        f"run {run.name}, profile {run.profile}", ["stage"], ["state", "seconds", "finished", "folder"]
-    )
+    columns = ["state", "seconds", "finished", "folder"]
+    table = make(f"run {run.name}, profile {run.profile}", ["stage"], columns)
     for stage in run.stages:
         seconds = f"{stage.manifest['seconds']:.0f}" if stage.manifest else ""
         finished = stage.manifest["finished"][:16].replace("T", " ") if stage.manifest else ""
-        table.add_row(stage.name, stage.state, seconds, finished, stage.folder.name)
+        table.add_row(stage.label, stage.state, seconds, finished, stage.folder.name)
     return table
 
 
-def of_parameters(values: StageParameters) -> Table:
+def of_parameters(values: "StageParameters") -> Table:
     """A stage's parameters at a profile; `nano` is filled where that profile's value differs."""
     model = type(values)
     columns = ["type", "value", "nano", "allowed", "meaning"]
-    table = _table(f"{model.stage}, profile {values.profile}", ["parameter"], columns)
+    table = make(f"{model.stage}, profile {values.profile}", ["parameter"], columns)
     for name, field in model.model_fields.items():
         value, default = getattr(values, name), field.default
         allowed = ", ".join(filter(None, map(_constraint, field.metadata)))
@@ -44,7 +44,8 @@ def of_parameters(values: StageParameters) -> Table:
     return table
 
 
-def _table(title: str, whole: list[str], folded: list[str]) -> Table:
+def make(title: str, whole: list[str], folded: list[str]) -> Table:
+    """An empty table; text that is too wide for the terminal goes on in the next line of `folded` columns."""
     table = Table(title=title, title_justify="left")
     for column in whole:
         table.add_column(column, no_wrap=True)

@@ -1,11 +1,10 @@
 """GPUs as data: memory, peak, links, and the share of the peak that Wan reached on them."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 from cinelib.cost.memory import Memory
-from cinelib.parameters import ParameterError
+from cinelib.parameters import ParameterError, suggest
 
 Verdict = Literal["yes", "tight", "no"]
 
@@ -69,6 +68,4 @@ def find(name: str) -> Gpu:
     names = {known.lower(): known for known in GPUS}
     if name.lower() in names:
         return GPUS[names[name.lower()]]
-    near = get_close_matches(name.lower(), names, n=1, cutoff=0.4)
-    hint = f"did you mean {names[near[0]]}?" if near else f"known: {', '.join(GPUS)}"
-    raise ParameterError(f"unknown GPU {name!r}; {hint}")
+    raise ParameterError(f"unknown GPU {name!r}; {suggest(name.lower(), names, cutoff=0.4)}")

@@ -5,14 +5,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 
-from cinelib.parameters import StageParameters, profile_values, resolve
-from cinelib.runs.inputs import hub_revision, input_kind
+from cinelib.parameters import profile_values, resolve
+from cinelib.provenance import versions_of
+from cinelib.runs.inputs import given, hub_revision
 from cinelib.runs.workbook import Workbook
 from cinelib.stages import Requirements
 from cinelib.units import readable_bytes
@@ -78,28 +79,16 @@ def python() -> Check:
 
 
 def packages(root: Path) -> Check:
-    """Installed versions against `.ci/constraints.txt`, as far as pyproject.toml asks for them."""
+    """Installed versions against those that pyproject.toml asks for."""
     pins = read_pins(root / "pyproject.toml")
-    wrong = []
-    for name, version in pins.items():
-        try:
-            found = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found = "not installed"
-        if found != version:
-            wrong.append(f"{name} {found} (pinned {version})")
-    found = f"{len(pins)} as pinned" if not wrong else ", ".join(wrong)
-    return Check("packages", not wrong, found, _MAKE)
+    here = versions_of(*pins)
+    wrong = [f"{name} {here[name]} (pinned {pin})" for name, pin in pins.items() if here[name] != pin]
+    return Check("packages", not wrong, ", ".join(wrong) or f"{len(pins)} as pinned", _MAKE)
 
 
 def read_pins(path: Path) -> dict[str, str]:
-    """`name==version` requirements of a pyproject.toml (without its dev extra) or a constraints file."""
-    if path.suffix == ".toml":
-        import tomllib
-
-        lines = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["dependencies"]
-    else:
-        lines = path.read_text(encoding="utf-8").splitlines()
+    """`name==version` requirements of a pyproject.toml, without its extras."""
+    lines = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["dependencies"]
     found = (_PIN.match(line.strip()) for line in lines)
     return {match[1].lower(): match[2] for match in found if match}
 
@@ -107,19 +96,21 @@ def read_pins(path: Path) -> dict[str, str]:
 def torch() -> Check:
     """Torch and torchvision fit together: a mismatch shows only when torchvision is imported."""
     code = "import torch as t, torchvision as v; print(t.__version__, v.__version__, t.get_num_threads())"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    if answer.returncode:
-        return Check("torch", False, answer.stderr.strip().splitlines()[-1], _MAKE)
-    version, vision, threads = answer.stdout.split()
-    return Check("torch", True, f"{version}, torchvision {vision}, {threads} threads")
+    ok, last = _in_a_process(code)
+    return Check("torch", ok, "{}, torchvision {}, {} threads".format(*last.split()) if ok else last, _MAKE)
 
 
 def decoder() -> Check:
     """Decord reads what notebook 01 is given. Like there, it is imported in a process of its own."""
-    code = "import decord; print(decord.__version__)"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    last = (answer.stdout + answer.stderr).strip().splitlines()[-1:]
-    return Check("decoder", answer.returncode == 0, f"decord {' '.join(last)}", _MAKE)
+    ok, last = _in_a_process("import decord; print(decord.__version__)")
+    return Check("decoder", ok, f"decord {last}", _MAKE)
+
+
+def _in_a_process(code: str) -> tuple[bool, str]:
+    """Whether the code ran, and the last line that it printed."""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    lines = (answer.stderr if answer.returncode else answer.stdout).strip().splitlines()
+    return answer.returncode == 0, lines[-1] if lines else f"ended with code {answer.returncode}"
 
 
 def encoder() -> Check:
@@ -197,22 +188,13 @@ def writable(runs: Path) -> Check:
 
 def checkpoint(workbook: Workbook, profile: str) -> Check:
     """The models that the profile names are here: as folders, or in the hub's cache."""
+    chosen = [resolve(model, profile, {}, workbook.profiles) for model in workbook.stages.values()]
     missing, present = [], []
-    for value in sorted(
-        {value for model in workbook.stages.values() for value in _models(workbook, model, profile)}
-    ):
+    for value in sorted({value for params in chosen for name, _, value in given(params) if name == "model"}):
         here = (workbook.root / value / "model_index.json").is_file() or hub_revision(value)
         (present if here else missing).append(value)
-    fix = "; ".join(_how_to_get(value) for value in missing)
-    return Check(
-        "checkpoint", not missing, ", ".join([*present, *(f"{name} missing" for name in missing)]), fix
-    )
-
-
-def _models(workbook: Workbook, model: type[StageParameters], profile: str) -> list[str]:
-    params = resolve(model, profile, {}, workbook.profiles)
-    names = (name for name in model.model_fields if name == "model" and input_kind(model, name) == "model")
-    return [getattr(params, name) for name in names]
+    found = ", ".join([*present, *(f"{name} missing" for name in missing)])
+    return Check("checkpoint", not missing, found, "; ".join(map(_how_to_get, missing)))
 
 
 def _how_to_get(value: str) -> str:

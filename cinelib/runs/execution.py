@@ -18,7 +18,7 @@ from cinelib.parameters import StageParameters
 from cinelib.runs import inputs, manifest
 from cinelib.runs.identity import Identity, changes, identify
 from cinelib.runs.process import WorkerFailed, work
-from cinelib.runs.progress import Board
+from cinelib.runs.progress import ProgressBoard
 from cinelib.runs.stage import FOLDER_VARIABLE, UPSTREAM_VARIABLE
 from cinelib.runs.workbook import Workbook
 
@@ -28,58 +28,78 @@ _WAITING = "another run executes this stage; waiting for it"
 class StageFailed(RuntimeError):
     """A notebook raised, its kernel died, or it never reached its last cell. `folder` keeps what there is."""
 
-    def __init__(self, stage: str, reason: str, folder: Path) -> None:
-        super().__init__(f"{stage}: {reason}")
-        self.stage, self.reason, self.folder = stage, reason, folder
+    def __init__(self, label: str, reason: str, folder: Path) -> None:
+        super().__init__(f"{label}: {reason}")
+        self.folder = folder
 
 
 @dataclass(frozen=True)
-class Job:
-    """A stage to be executed: everything that is known before its kernel starts."""
+class StageJob:
+    """A stage to be executed: everything that is known before its kernel starts.
+
+    Attributes:
+        upstream: folder of each stage that it needs, by the notebook's name.
+        variant: `02.rank=4`: what tells it from the run's other executions of its notebook.
+    """
 
     workbook: Workbook
     params: StageParameters
     identity: Identity
     upstream: Mapping[str, Path]
+    variant: tuple[str, ...] = ()
 
     @property
     def stage(self) -> str:
-        """Name of the notebook."""
+        """Name of the notebook. A run may execute it more than once, so what is one of a kind is `id`."""
         return self.params.stage
+
+    @property
+    def id(self) -> str:
+        """The identity's hash."""
+        return self.identity.id
+
+    @property
+    def needs(self) -> Mapping[str, str]:
+        """Id of each stage that it needs, by the notebook's name."""
+        return self.identity.parts["upstream"]
+
+    @property
+    def label(self) -> str:
+        """The notebook's name and what tells this execution from the run's others."""
+        return " ".join((self.stage, *self.variant))
 
     @property
     def folder(self) -> Path:
         """Where it is or will be."""
-        return self.workbook.stage_folder(self.stage, self.identity.id)
+        return self.workbook.stage_folder(self.stage, self.id)
 
     @property
     def lock(self) -> Path:
         """Held by whoever executes it."""
         return self.workbook.lock(self.folder)
 
-    def moved(self, hashes: Hashes) -> str:
-        """What changed among notebook, modules and inputs since this job was planned; empty for nothing."""
-        now = identify(self.workbook, self.params, self.identity.parts["upstream"], hashes)
-        return "; ".join(changes(now.parts, self.identity.parts))
+    def moved(self, hashes: Hashes) -> str | None:
+        """What changed among notebook, modules and inputs since this job was planned."""
+        now = identify(self.workbook, self.params, self.needs, hashes)
+        return "; ".join(changes(now.parts, self.identity.parts)) or None
 
-    def problem(self, hashes: Hashes | None = None) -> str:
-        """Why the stage must be executed; empty when its folder can be reused."""
-        found = manifest.problem(self.folder, hashes)
-        if found:
+    def problem(self, hashes: Hashes | None = None) -> str | None:
+        """Why the stage must be executed; None when its folder can be reused."""
+        if found := manifest.problem(self.folder, hashes):
             return found
         content = read_json(self.folder / manifest.FILE)
-        if content["id"] != self.identity.id:
+        if content["id"] != self.id:
             return "manifest is of another stage"
         for stage, folder in self.upstream.items():
-            upstream = read_json(folder / manifest.FILE) or {}
-            if upstream.get("artefacts_sha256") != content.get("upstream", {}).get(stage, {}).get(
-                "artefacts_sha256"
-            ):
+            used = content.get("upstream", {}).get(stage, {}).get("artefacts_sha256")
+            if (read_json(folder / manifest.FILE) or {}).get("artefacts_sha256") != used:
                 return f"{stage} was executed again and gave other files"
-        return ""
+        return None
 
 
-def ensure(job: Job, hashes: Hashes, board: Board, threads: int, cancel: threading.Event) -> bool:
+def ensure(
+    job: StageJob, hashes: Hashes, board: ProgressBoard, threads: int, cancel: threading.Event
+) -> bool:
     """Make the stage valid. Returns False when it already was: nothing is executed then.
 
     Two runners that want the same stage do not collide: the second waits and then finds it done.
@@ -88,12 +108,12 @@ def ensure(job: Job, hashes: Hashes, board: Board, threads: int, cancel: threadi
         StageFailed: the notebook and its log are kept in the folder that the error names.
         files.Cancelled: `cancel` was set; the folder is left without a manifest, that is, as not done.
     """
-    with files.held(job.lock, cancel, lambda: board.line(job.stage, _WAITING)) as descriptor:
+    with files.held(job.lock, cancel, lambda: board.line(job.label, _WAITING)) as descriptor:
         if not job.problem(hashes):
             return False
         if moved := job.moved(hashes):
             raise StageFailed(
-                job.stage, f"{moved} since the run was planned; the same command goes on", job.folder
+                job.label, f"{moved} since the run was planned; the same command goes on", job.folder
             )
         _make_room(job.folder)
         values = job.params.model_dump(mode="json")
@@ -105,16 +125,16 @@ def ensure(job: Job, hashes: Hashes, board: Board, threads: int, cancel: threadi
             "parameters": values,
         }
         started = time.time()
-        board.start(job.stage)
+        board.start(job.label)
         try:
-            took = work(order, _environment(job, threads), descriptor, job.stage, board, cancel)
+            took = work(order, _environment(job, threads), descriptor, job.label, board, cancel)
         except WorkerFailed as error:
             raise _kept(job, str(error)) from None
         kernel = read_json(job.folder / manifest.KERNEL_FILE)
         if kernel is None:
             raise _kept(job, "the notebook ended before stage.close() in its last cell")
         if moved := job.moved(hashes):
-            board.line(job.stage, f"{moved} while it was executed; the manifest says so")
+            board.line(job.label, f"{moved} while it was executed; the manifest says so")
         _finish(job, hashes, started, {**kernel, **took}, moved)
         return True
 
@@ -131,7 +151,7 @@ def _make_room(folder: Path) -> None:
             path.unlink()
 
 
-def _environment(job: Job, threads: int) -> dict[str, str]:
+def _environment(job: StageJob, threads: int) -> dict[str, str]:
     count = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     return {
         **count,
@@ -147,7 +167,9 @@ def _environment(job: Job, threads: int) -> dict[str, str]:
     }
 
 
-def _finish(job: Job, hashes: Hashes, started: float, kernel: Mapping[str, Any], moved: str) -> None:
+def _finish(
+    job: StageJob, hashes: Hashes, started: float, kernel: Mapping[str, Any], moved: str | None
+) -> None:
     upstream = {
         stage: {
             "id": folder.name,
@@ -158,7 +180,7 @@ def _finish(job: Job, hashes: Hashes, started: float, kernel: Mapping[str, Any],
     manifest.write(
         job.folder,
         stage=job.stage,
-        stage_id=job.identity.id,
+        stage_id=job.id,
         parameters=job.params.model_dump(mode="json"),
         identity=dict(job.identity.parts),
         inputs=inputs.provenance(job.workbook.root, job.params, job.identity.parts["inputs"], hashes),
@@ -170,7 +192,7 @@ def _finish(job: Job, hashes: Hashes, started: float, kernel: Mapping[str, Any],
     hashes.save()
 
 
-def _kept(job: Job, reason: str) -> StageFailed:
+def _kept(job: StageJob, reason: str) -> StageFailed:
     """Move the failed execution to where nothing will remove it, and say where that is."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     failed = job.workbook.runs / "failed"
@@ -181,5 +203,5 @@ def _kept(job: Job, reason: str) -> StageFailed:
         count += 1
         target = failed / f"{job.folder.name}-{stamp}-{count}"
     job.folder.rename(target)
-    write_json(target / "failure.json", {"stage": job.stage, "id": job.identity.id, "reason": reason})
-    return StageFailed(job.stage, reason, target)
+    write_json(target / "failure.json", {"stage": job.stage, "id": job.id, "reason": reason})
+    return StageFailed(job.label, reason, target)

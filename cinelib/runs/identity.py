@@ -7,14 +7,17 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cinelib.files import Hashes, digest
 from cinelib.parameters import StageParameters
-from cinelib.provenance import code_digest, module_files, parse
+from cinelib.provenance import code_digest, module_files
 from cinelib.runs import inputs
 from cinelib.runs.workbook import Workbook
+
+_code_digest = cache(code_digest)  # by its text: stages have most modules in common
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,13 @@ def identify(
     """The identity of a stage with these parameters and upstream ids."""
     cells = notebook_cells(workbook.notebook(params.stage))
     code = [source for kind, source, tags in cells if kind == "code" and "parameters" not in tags]
-    modules = module_files(workbook.package, code)
-    texts = [*code, *(path.read_text(encoding="utf-8") for path in modules.values())]
-    read = {**inputs.marked(workbook.root, params), **inputs.named(workbook.root, map(parse, texts))}
+    files = module_files(workbook.package, code)
+    modules = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+    named = inputs.named(workbook.root, [*code, *modules.values()])
+    read = {**inputs.marked(workbook.root, params), **named}
     parts = {
         "notebook": digest(cells),
-        "modules": {name: code_digest(path.read_text(encoding="utf-8")) for name, path in modules.items()},
+        "modules": {name: _code_digest(text) for name, text in modules.items()},
         "parameters": params.model_dump(mode="json"),
         "definition": digest(_definition(type(params))),
         "inputs": {name: hashes.tree(path) for name, path in read.items()},
@@ -74,7 +78,5 @@ def notebook_cells(path: Path) -> list[tuple[str, str, list[str]]]:
 
 def _definition(model: type[StageParameters]) -> list[str]:
     """Source of the parameter model and its bases: validators and derived values, without other stages."""
-    mine = [
-        base for base in model.__mro__ if issubclass(base, StageParameters) and base is not StageParameters
-    ]
-    return [inspect.getsource(base) for base in mine]
+    bases = (base for base in model.__mro__ if issubclass(base, StageParameters))
+    return [inspect.getsource(base) for base in bases if base is not StageParameters]

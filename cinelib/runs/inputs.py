@@ -3,11 +3,13 @@
 import ast
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cinelib.files import Hashes
 from cinelib.parameters import StageParameters
+from cinelib.provenance import parse
 
 
 def input_kind(params: type[StageParameters] | StageParameters, name: str) -> str:
@@ -30,13 +32,16 @@ def marked(root: Path, params: StageParameters) -> dict[str, Path]:
     return {value: root / value for _, _, value in given(params) if (root / value).exists()}
 
 
-def named(root: Path, trees: Iterable[ast.AST]) -> dict[str, Path]:
+def named(root: Path, code: Iterable[str]) -> dict[str, Path]:
     """Paths under `data/` that the code names in full, so that data without a parameter counts too."""
-    constants = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
-    names = {
-        node.value for node in constants if isinstance(node.value, str) and node.value.startswith("data/")
-    }
+    names = {name for source in code for name in _names(source)}
     return {name: root / name for name in sorted(names) if "\n" not in name and (root / name).exists()}
+
+
+@cache
+def _names(source: str) -> frozenset[str]:
+    constants = (node.value for node in ast.walk(parse(source)) if isinstance(node, ast.Constant))
+    return frozenset(text for text in constants if isinstance(text, str) and text.startswith("data/"))
 
 
 def provenance(

@@ -12,11 +12,12 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from importlib import metadata
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 from cinelib.files import Hashes, digest, read_json, walk, write_json
+from cinelib.provenance import versions_of
 
 FILE = "manifest.json"
 KERNEL_FILE = ".kernel.json"
@@ -25,25 +26,6 @@ SCHEMA = 1
 # What Papermill and the runner write; what a later stage reads is everything else.
 RECORDS = ("params.yaml", "out.ipynb", "log.txt", "metrics.json", FILE)
 _REQUIRED = {"schema", "stage", "id", "parameters", "artefacts", "artefacts_sha256", "finished"}
-_PACKAGES = [
-    "accelerate",
-    "av",
-    "decord",
-    "diffusers",
-    "lpips",
-    "matplotlib",
-    "numpy",
-    "opencv-python-headless",
-    "papermill",
-    "peft",
-    "safetensors",
-    "scenedetect-headless",
-    "scipy",
-    "tokenizers",
-    "torch",
-    "torchvision",
-    "transformers",
-]
 
 
 def write(
@@ -93,8 +75,8 @@ def read(folder: Path) -> dict[str, Any] | None:
     return None if problem(folder) else read_json(folder / FILE)
 
 
-def problem(folder: Path, hashes: Hashes | None = None) -> str:
-    """Why `folder` is not a finished stage, in a few words; empty when it is.
+def problem(folder: Path, hashes: Hashes | None = None) -> str | None:
+    """Why `folder` is not a finished stage, in a few words; None when it is.
 
     With `hashes` the contents are compared too, not only the sizes.
     """
@@ -114,7 +96,7 @@ def problem(folder: Path, hashes: Hashes | None = None) -> str:
             return f"{name} is missing"
         if path.stat().st_size != entry["bytes"] or (hashes and hashes.file(path) != entry["sha256"]):
             return f"{name} was changed"
-    return ""
+    return None
 
 
 def newest(runs: Path, stage: str, profile: str, visits: bool = True) -> Path | None:
@@ -130,14 +112,9 @@ def newest(runs: Path, stage: str, profile: str, visits: bool = True) -> Path | 
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python, cinelib and the packages that make a stage's numbers."""
-    installed = {"python": platform.python_version()}
-    for name in ("cinelib", *_PACKAGES):
-        try:
-            installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            installed[name] = "not installed"
-    return installed
+    """Versions of Python, cinelib and the packages that it depends on."""
+    needed = [line.split("==")[0] for line in requires("cinelib") or [] if "extra ==" not in line]
+    return {"python": platform.python_version(), **versions_of("cinelib", *needed)}
 
 
 def machine() -> dict[str, Any]:

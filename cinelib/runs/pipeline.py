@@ -13,21 +13,20 @@ from typing import Any
 import yaml
 
 from cinelib.files import Cancelled, Hashes, write_text
-from cinelib.runs.execution import Job, StageFailed, ensure
+from cinelib.runs.execution import StageFailed, StageJob, ensure
 from cinelib.runs.plan import Plan
-from cinelib.runs.progress import Board
-
-RUN_FILE = "run.yaml"
+from cinelib.runs.progress import ProgressBoard
+from cinelib.runs.workbook import RUN_FILE
 
 
 @dataclass
 class Outcome:
-    """What became of each stage: executed, reused, failed (with its error), or blocked by a failure."""
+    """What became of each stage: executed, reused, failed (error by stage id), or blocked by a failure."""
 
-    executed: list[str] = field(default_factory=list)
-    reused: list[str] = field(default_factory=list)
+    executed: list[StageJob] = field(default_factory=list)
+    reused: list[StageJob] = field(default_factory=list)
     failed: dict[str, StageFailed] = field(default_factory=dict)
-    blocked: list[str] = field(default_factory=list)
+    blocked: list[StageJob] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -46,7 +45,7 @@ def default_jobs(cores: int | None = None) -> int:
     return max(2, min(4, cores // 2))
 
 
-def run(plan: Plan, hashes: Hashes, board: Board, jobs: int | None = None) -> Outcome:
+def run(plan: Plan, hashes: Hashes, board: ProgressBoard, jobs: int | None = None) -> Outcome:
     """Execute what has to be executed, reuse the rest, and keep `run.yaml` up to date.
 
     A failed stage blocks what needs it; everything else goes on.
@@ -74,15 +73,15 @@ class _Schedule:
         self,
         plan: Plan,
         hashes: Hashes,
-        board: Board,
+        board: ProgressBoard,
         cancel: threading.Event,
         pool: ThreadPoolExecutor,
         jobs: int,
     ) -> None:
         self._plan, self._hashes, self._board, self._cancel, self._pool = plan, hashes, board, cancel, pool
         self._jobs = jobs
-        self._waiting: dict[str, Job] = {step.job.stage: step.job for step in plan.steps}
-        self._running: dict[Future[bool], Job] = {}
+        self._waiting: dict[str, StageJob] = {step.job.id: step.job for step in plan.steps}
+        self._running: dict[Future[bool], StageJob] = {}
         self._finished: set[str] = set()
         self._outcome = Outcome()
 
@@ -98,21 +97,21 @@ class _Schedule:
         return self._outcome
 
     def _launch(self) -> None:
-        for stage, job in list(self._waiting.items()):
-            if not self._finished.issuperset(job.params.needs):
+        for job in list(self._waiting.values()):
+            if not self._finished.issuperset(job.needs.values()):
                 continue
             alone = job.params.measures_time or any(
                 other.params.measures_time for other in self._running.values()
             )
             if len(self._running) >= self._jobs or (alone and self._running):
                 return
-            del self._waiting[stage]
+            del self._waiting[job.id]
             future = self._pool.submit(
                 ensure, job, self._hashes, self._board, self._threads(job), self._cancel
             )
             self._running[future] = job
 
-    def _threads(self, job: Job) -> int:
+    def _threads(self, job: StageJob) -> int:
         """Cores for one stage: all of them when nothing can run beside it, two at least where there are."""
         beside = [
             other
@@ -122,27 +121,27 @@ class _Schedule:
         share = 1 if job.params.measures_time else min(self._jobs, 1 + len(beside))
         return max(min(2, _cores()), _cores() // share)  # what waits sleeps: see GOMP_SPINCOUNT in cli
 
-    def _end(self, job: Job, future: Future[bool]) -> None:
+    def _end(self, job: StageJob, future: Future[bool]) -> None:
         try:
             executed = future.result()
         except StageFailed as error:
-            self._outcome.failed[job.stage] = error
-            self._board.finish(job.stage, "failed")
+            self._outcome.failed[job.id] = error
+            self._board.finish(job.label, "failed")
             return
         except Cancelled:
             raise KeyboardInterrupt from None
-        self._finished.add(job.stage)
-        (self._outcome.executed if executed else self._outcome.reused).append(job.stage)
-        self._board.finish(job.stage, "done" if executed else "reused")
+        self._finished.add(job.id)
+        (self._outcome.executed if executed else self._outcome.reused).append(job)
+        self._board.finish(job.label, "done" if executed else "reused")
 
     def _block(self) -> None:
         """Give up on what needs a failed stage."""
-        for stage, job in list(self._waiting.items()):
-            lost = {*self._outcome.failed, *self._outcome.blocked}
-            if lost & set(job.params.needs):
-                del self._waiting[stage]
-                self._outcome.blocked.append(stage)
-                self._board.finish(stage, "blocked")
+        for job in list(self._waiting.values()):
+            lost = {*self._outcome.failed, *(other.id for other in self._outcome.blocked)}
+            if lost.intersection(job.needs.values()):
+                del self._waiting[job.id]
+                self._outcome.blocked.append(job)
+                self._board.finish(job.label, "blocked")
 
 
 @contextmanager
@@ -163,16 +162,18 @@ def _signals() -> Iterator[None]:
 
 
 def record(plan: Plan) -> Path:
-    """Write `run.yaml`: which stages, with which ids and parameters, this run is made of."""
+    """Write `run.yaml`: the stages that this run is made of, by their ids."""
     plan.folder.mkdir(parents=True, exist_ok=True)
     content = {
         "name": plan.name,
         "profile": plan.profile,
         "stages": {
-            step.job.stage: {
-                "id": step.job.identity.id,
+            step.job.id: {
+                "notebook": step.job.stage,
                 "folder": step.job.folder.relative_to(plan.workbook.runs).as_posix(),
                 "given": list(step.given),
+                "variant": list(step.job.variant),
+                "needs": dict(step.job.needs),
             }
             for step in plan.steps
         },

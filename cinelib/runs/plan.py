@@ -1,37 +1,36 @@
 """A run before it runs: its stages in order, with ids, and for each whether and why it must be executed."""
 
-import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
-from cinelib.files import Hashes, read_json
+from cinelib.files import Hashes, digest, read_json
 from cinelib.parameters import ParameterError, StageParameters, resolve
 from cinelib.runs import manifest
-from cinelib.runs.execution import Job
+from cinelib.runs.execution import StageJob
 from cinelib.runs.identity import changes, identify
 from cinelib.runs.inputs import given
-from cinelib.runs.selection import Overrides, with_dependencies
+from cinelib.runs.selection import Overrides, merge, with_dependencies
 from cinelib.runs.workbook import Workbook
-from cinelib.style import checks
 from cinelib.style.parameters import StyleStage
 from cinelib.wan.catalogue import refusal
 
-RESERVED = ("stages", "failed", "lab", "locks", "cache", "reference")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+Chosen = Mapping[str, StageParameters]  # by notebook
 
 
-class PreflightError(ValueError):
+class PreflightError(ParameterError):
     """Everything that would stop the run, found before any kernel starts; one message a line."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a plan. `reason` is empty when its folder can be reused as it is."""
+    """One stage of a plan. `reason` is None when its folder can be reused as it is."""
 
-    job: Job
-    reason: str
+    job: StageJob
+    reason: str | None
     given: tuple[str, ...] = ()  # parameters that differ from the profile's values
 
     @property
@@ -52,16 +51,7 @@ class Plan:
     @property
     def folder(self) -> Path:
         """The run's own folder: `run.yaml` and `report.html`."""
-        return self.workbook.runs / self.name
-
-
-def check_name(name: str) -> str:
-    """A run's name, when it can be a folder's. Raises ParameterError."""
-    if not _NAME.fullmatch(name) or name in RESERVED:
-        raise ParameterError(
-            f"run name {name!r}: letters, digits, dot, dash and underscore, and none of {', '.join(RESERVED)}"
-        )
-    return name
+        return self.workbook.run_folder(self.name)
 
 
 def make(
@@ -71,91 +61,141 @@ def make(
     overrides: Overrides,
     name: str | None,
     hashes: Hashes,
+    variants: Sequence[Overrides] = (),
 ) -> Plan:
     """Check everything that can be checked and find out what there is to do.
 
+    Each of `variants` is laid over `overrides` and asks for all stages: a grid. Variants share every stage
+    whose parameters and upstream are the same; a notebook whose are not is executed once for each.
+
     Raises:
-        PreflightError: all that is wrong with names, values, inputs and space.
+        ParameterError: the name cannot be a run's.
+        PreflightError: all that is wrong with stages, values, inputs and space.
     """
-    problems: list[str] = []
-    resolved: dict[str, StageParameters] = {}
+    workbook.run_folder(name or profile)
     stages = with_dependencies(workbook, named)
-    for stage in stages:
-        try:
-            resolved[stage] = resolve(
-                workbook.stages[stage], profile, overrides.get(stage, {}), workbook.profiles
-            )
-        except ParameterError as error:
-            problems.append(str(error))
+    layers = [merge(overrides, variant) for variant in variants or ({},)]
+    problems: list[str] = []
+    chosen = [_resolved(workbook, stages, profile, layer, problems) for layer in layers]
+    for layer, params in zip(layers, chosen, strict=True):
+        strange = layer.keys() - stages
+        problems += [f"{stage} is not part of this run; add it or drop its parameters" for stage in strange]
+        problems += _obstacles(workbook, params)
     problems += [
-        f"{stage} is not part of this run; add it or drop its parameters"
-        for stage in overrides.keys() - stages
+        f"{workbook.notebook(stage)} is missing; build it with: make notebooks"
+        for stage in stages
+        if not workbook.notebook(stage).is_file()
     ]
-    for stage, params in resolved.items():
-        problems += _missing_inputs(workbook, params)
-        if params.needs and (reason := refusal(params)):
-            problems.append(reason)
-        if isinstance(params, StyleStage):
-            problems += _obstacles(workbook, params, resolved.get(params.needs[0]))
-        if not workbook.notebook(stage).is_file():
-            problems.append(f"{workbook.notebook(stage)} is missing; build it with: make notebooks")
     problems += _space(workbook, profile)
     if problems:
         raise PreflightError("\n".join(dict.fromkeys(problems)))
-    steps = _steps(workbook, resolved, overrides, hashes)
+    steps: dict[str, Step] = {}
+    chains = _chains(workbook, stages, chosen, hashes)
+    for stage, (chain, layer) in product(stages, zip(chains, layers, strict=True)):
+        if chain[stage].id not in steps:
+            steps[chain[stage].id] = _step(chain[stage], steps, layer.get(stage, {}), hashes)
     if problems := _unfit_clips(steps):
         raise PreflightError("\n".join(problems))
-    return Plan(workbook, check_name(name or profile), profile, tuple(steps))
+    return Plan(workbook, name or profile, profile, tuple(steps.values()))
 
 
-def _steps(
-    workbook: Workbook, resolved: dict[str, StageParameters], overrides: Overrides, hashes: Hashes
-) -> list[Step]:
-    steps: list[Step] = []
-    jobs: dict[str, Job] = {}
-    to_do: set[str] = set()
-    for stage, params in resolved.items():
-        needs = {needed: jobs[needed] for needed in params.needs}
-        ids = {needed: job.identity.id for needed, job in needs.items()}
-        folders = {needed: job.folder for needed, job in needs.items()}
-        job = Job(workbook, params, identify(workbook, params, ids, hashes), folders)
-        jobs[stage] = job
-        reason = job.problem(hashes)
-        if reason == "never ran":
-            reason = _what_changed(job)
-        again = [needed for needed in params.needs if needed in to_do]
-        if again and not reason:
-            reason = f"{', '.join(again)} is executed first; reused if its files come out the same"
-        if reason:
-            to_do.add(stage)
-        steps.append(Step(job, reason, tuple(f"{k}={v}" for k, v in overrides.get(stage, {}).items())))
-    return steps
+def _resolved(
+    workbook: Workbook, stages: Sequence[str], profile: str, overrides: Overrides, problems: list[str]
+) -> Chosen:
+    found = {}
+    for stage in stages:
+        try:
+            model, values = workbook.stages[stage], overrides.get(stage, {})
+            found[stage] = resolve(model, profile, values, workbook.profiles)
+        except ParameterError as error:
+            problems.append(str(error))
+    return found
 
 
-def _what_changed(job: Job) -> str:
+def _chains(
+    workbook: Workbook, stages: Sequence[str], chosen: Sequence[Chosen], hashes: Hashes
+) -> list[dict[str, StageJob]]:
+    """The jobs of each variant by notebook; variants have a job in common where it is the same."""
+    differing = {
+        stage: [
+            name
+            for name in type(chosen[0][stage]).model_fields
+            if any(getattr(params[stage], name) != getattr(chosen[0][stage], name) for params in chosen)
+        ]
+        for stage in stages
+    }
+    chains: list[dict[str, StageJob]] = [{} for _ in chosen]
+    for stage in stages:
+        made: list[StageJob] = []
+        for chain, params in zip(chains, chosen, strict=True):
+            upstream = {needed: chain[needed] for needed in params[stage].needs}
+            ids = {needed: job.id for needed, job in upstream.items()}
+            same = [job for job in made if job.params == params[stage] and job.needs == ids]
+            if not same:
+                folders = {needed: job.folder for needed, job in upstream.items()}
+                variant = tuple(
+                    f"{above.split('_', 1)[0]}.{name}={_brief(getattr(params[above], name))}"
+                    for above in with_dependencies(workbook, [stage])
+                    for name in differing[above]
+                )
+                identity = identify(workbook, params[stage], ids, hashes)
+                made.append(StageJob(workbook, params[stage], identity, folders, variant))
+            chain[stage] = same[0] if same else made[-1]
+    return chains
+
+
+def _brief(value: object) -> str:
+    """A value in a label; a long one, such as a prompt, is cut and still told from others."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 32 else f"{text[:24]}…{digest(text)[:6]}"
+
+
+def _step(job: StageJob, before: Mapping[str, Step], given: Mapping[str, Any], hashes: Hashes) -> Step:
+    reason = job.problem(hashes)
+    if reason == "never ran":
+        reason = _what_changed(job)
+    again = [stage for stage, needed in job.needs.items() if not before[needed].done]
+    if again and not reason:
+        reason = f"{', '.join(again)} is executed first; reused if its files come out the same"
+    return Step(job, reason, tuple(f"{name}={value}" for name, value in given.items()))
+
+
+def _what_changed(job: StageJob) -> str:
     """Why no execution with this id exists: what differs from the last one of the same profile."""
     last = manifest.newest(job.workbook.runs, job.stage, job.params.profile, visits=False)
     parts = (read_json(last / manifest.FILE) or {}).get("identity") if last else None
     return "; ".join(changes(job.identity.parts, parts)) or "never ran" if parts else "never ran"
 
 
-def _obstacles(workbook: Workbook, params: StyleStage, prepared: StageParameters | None) -> list[str]:
-    found = [*checks.of_model(params, workbook.root), *checks.of_machine(params)]
-    if prepared is not None:
-        found += checks.of_count(params, prepared.max_clips, f"{prepared.stage}.max_clips is")
-    return [f"stage {params.stage}: {reason}" for reason in found]
-
-
-def _unfit_clips(steps: Sequence[Step]) -> list[str]:
-    """What the clips that an earlier execution left rule out, where they will not be made again."""
-    ready = {step.job.stage for step in steps if step.done}
+def _obstacles(workbook: Workbook, chosen: Chosen) -> list[str]:
+    """What stands in the way of stages with these parameters."""
     found = []
-    for step in steps:
-        params = step.job.params
-        if isinstance(params, StyleStage) and not step.done and ready.issuperset(params.needs):
-            dataset = step.job.upstream[params.needs[0]] / "dataset"
-            found += [f"stage {params.stage}: {reason}" for reason in checks.of_dataset(params, dataset)]
+    for params in chosen.values():
+        found += _missing_inputs(workbook, params)
+        if params.needs and (reason := refusal(params)):
+            found.append(reason)
+        if isinstance(params, StyleStage):
+            from cinelib.style import checks  # with numpy, which a plan without training does not need
+
+            reasons = [*checks.of_model(params, workbook.root), *checks.of_machine(params)]
+            if prepared := chosen.get(params.needs[0]):
+                reasons += checks.of_count(params, prepared.max_clips, f"{prepared.stage}.max_clips is")
+            found += [f"stage {params.stage}: {reason}" for reason in reasons]
     return found
+
+
+def _unfit_clips(steps: Mapping[str, Step]) -> list[str]:
+    """What the clips that an earlier execution left rule out, where they will not be made again."""
+    found = []
+    for step in steps.values():
+        params = step.job.params
+        if isinstance(params, StyleStage) and not step.done:
+            from cinelib.style import checks
+
+            if all(steps[needed].done for needed in step.job.needs.values()):
+                dataset = step.job.upstream[params.needs[0]] / "dataset"
+                found += [f"stage {params.stage}: {reason}" for reason in checks.of_dataset(params, dataset)]
+    return list(dict.fromkeys(found))
 
 
 def _missing_inputs(workbook: Workbook, params: StageParameters) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from cinelib.files import Cancelled
-from cinelib.runs.progress import Board
+from cinelib.runs.progress import ProgressBoard
 
 _SAMPLE_SECONDS = 0.5
 _PATIENCE_SECONDS = 8.0  # for a worker to kill its kernel before it is killed itself
@@ -26,7 +26,7 @@ def work(
     environment: Mapping[str, str],
     lock: int,
     stage: str,
-    board: Board,
+    board: ProgressBoard,
     cancel: threading.Event,
 ) -> dict[str, float]:
     """Run a worker to its end. Returns what its process tree took: peak memory and processor time.
@@ -77,7 +77,7 @@ def _send(process: subprocess.Popen[str], order: Mapping[str, Any]) -> None:
         process.stdin.flush()
 
 
-def _listen(process: subprocess.Popen[str], stage: str, board: Board, errors: list[str]) -> None:
+def _listen(process: subprocess.Popen[str], stage: str, board: ProgressBoard, errors: list[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         try:

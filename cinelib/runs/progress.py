@@ -2,7 +2,7 @@
 
 import threading
 import time
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 _QUIET_SECONDS = 10.0
 
 
-class Board(Protocol):
-    """Where stages report. Called from several threads."""
+class ProgressBoard:
+    """Where stages report, each under its own label. Called from several threads; this one is silent."""
 
     def start(self, stage: str) -> None:
         """A stage's kernel is about to start."""
@@ -26,17 +26,19 @@ class Board(Protocol):
     def finish(self, stage: str, how: str) -> None:
         """It ended: done, reused, failed or blocked."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *error: object) -> None: ...
+    def __exit__(self, *error: object) -> None:
+        return None
 
 
-def board(console: Console) -> Board:
+def board(console: Console) -> ProgressBoard:
     """Bars when somebody watches a terminal, lines when not."""
     return Bars(console) if console.is_terminal else Lines(console)
 
 
-class Lines:
+class Lines(ProgressBoard):
     """One line at a stage's start and end, and at most one in ten seconds between."""
 
     def __init__(self, console: Console) -> None:
@@ -45,12 +47,6 @@ class Lines:
         self._last: dict[str, float] = {}
         self._began: dict[str, float] = {}
         self._cells: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return None
 
     def _print(self, stage: str, text: str) -> None:
         with self._lock:
@@ -78,7 +74,7 @@ class Lines:
         self._print(stage, how + took)
 
 
-class Bars:
+class Bars(ProgressBoard):
     """A bar per stage with its cells, its time and its last line."""
 
     def __init__(self, console: Console) -> None:

@@ -51,7 +51,7 @@ def write(workbook: Workbook, name: str, max_clip_bytes: int = MAX_CLIP_BYTES) -
         ParameterError: no such run.
     """
     run = state.load(workbook, name)
-    path = workbook.runs / name / FILE
+    path = workbook.run_folder(name) / FILE
     text = render(workbook, run, Budget(max_clip_bytes))
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)

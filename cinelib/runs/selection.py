@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import yaml
 
-from cinelib.parameters import ParameterError, StageParameters
+from cinelib.parameters import ParameterError, StageParameters, suggest
 from cinelib.runs.inputs import input_kind
 from cinelib.runs.workbook import Workbook
 
@@ -39,12 +38,8 @@ def find_stage(workbook: Workbook, text: str) -> str:
         return found[0]
     if len(found) > 1 and name:
         raise ParameterError(f"{text!r} may be {' or '.join(found)}")
-    titles = {stage.split("_", 1)[-1]: stage for stage in workbook.stages}
-    near = get_close_matches(name, [*workbook.stages, *titles], n=1, cutoff=0.5)
-    hint = (
-        f"did you mean {titles.get(near[0], near[0])!r}?" if near else f"known: {', '.join(workbook.stages)}"
-    )
-    raise ParameterError(f"unknown notebook {text!r}; {hint}")
+    known = {typed: stage for stage in workbook.stages for typed in (stage, stage.split("_", 1)[-1])}
+    raise ParameterError(f"unknown notebook {text!r}; {suggest(name, known)}")
 
 
 def with_dependencies(workbook: Workbook, names: Sequence[str]) -> list[str]:
@@ -78,9 +73,7 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ParameterError(f"{path}: expected a mapping with {', '.join(_FILE_KEYS)}")
     for key in content:
         if key not in _FILE_KEYS:
-            near = get_close_matches(str(key), _FILE_KEYS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_FILE_KEYS)}"
-            raise ParameterError(f"{path}: unknown key {key!r}; {hint}")
+            raise ParameterError(f"{path}: unknown key {key!r}; {suggest(str(key), _FILE_KEYS)}")
     return content
 
 
@@ -149,10 +142,10 @@ def _targets(workbook: Workbook, named: Sequence[str], key: str) -> list[tuple[s
     elsewhere = [stage for stage, model in workbook.stages.items() if name in model.model_fields]
     if elsewhere:
         raise ParameterError(f"{', '.join(candidates)} has no {name!r}; say {elsewhere[0]}.{name}=...")
-    known = {field: stage for stage in candidates for field in workbook.stages[stage].model_fields}
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {known[near[0]]}.{near[0]}?" if near else f"known: {', '.join(known)}"
-    raise ParameterError(f"unknown parameter {name!r}; {hint}")
+    known = {
+        field: f"{stage}.{field}" for stage in candidates for field in workbook.stages[stage].model_fields
+    }
+    raise ParameterError(f"unknown parameter {name!r}; {suggest(name, known)}")
 
 
 def _check_name(model: type[StageParameters], name: str) -> None:
@@ -161,8 +154,7 @@ def _check_name(model: type[StageParameters], name: str) -> None:
             f"stage {model.stage}: choose a profile with --profile, it is one for the whole run"
         )
     if name not in model.model_fields:
-        near = get_close_matches(name, model.model_fields, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(model.model_fields)}"
+        hint = suggest(name, list(model.model_fields))
         raise ParameterError(f"stage {model.stage}: unknown parameter {name!r}; {hint}")
 
 

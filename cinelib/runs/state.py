@@ -11,20 +11,34 @@ from cinelib import files
 from cinelib.files import read_json
 from cinelib.parameters import ParameterError
 from cinelib.runs import manifest
-from cinelib.runs.pipeline import RUN_FILE
-from cinelib.runs.workbook import Workbook
+from cinelib.runs.workbook import RUN_FILE, Workbook
 
 
 @dataclass(frozen=True)
 class StageState:
-    """One stage of a run. `manifest` is None unless it is done; `failure` is the newest failed attempt."""
+    """One execution of a notebook in a run.
 
+    Attributes:
+        id: of its identity; one notebook (`name`) may stand in a run more than once.
+        given: parameters that differ from the profile's values.
+        variant: what tells it from the run's other executions of the notebook.
+        manifest: None unless it is done.
+        failure: folder of the newest failed attempt.
+    """
+
+    id: str
     name: str
     state: str
     folder: Path
     given: tuple[str, ...]
+    variant: tuple[str, ...]
     manifest: Mapping[str, Any] | None
     failure: Path | None
+
+    @property
+    def label(self) -> str:
+        """The notebook's name and what tells this execution from the run's others."""
+        return " ".join((self.name, *self.variant))
 
 
 @dataclass(frozen=True)
@@ -48,21 +62,22 @@ def load(workbook: Workbook, name: str) -> RunState:
     Raises:
         ParameterError: no such run; names those that exist.
     """
-    path = workbook.runs / name / RUN_FILE
+    path = workbook.run_folder(name) / RUN_FILE
     if not path.is_file():
         known = ", ".join(names(workbook)) or "none yet"
         raise ParameterError(f"no run {name!r} in {workbook.runs}; known: {known}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        stages = tuple(_stage(workbook, stage, entry) for stage, entry in content["stages"].items())
+        stages = tuple(_stage(workbook, key, entry) for key, entry in content["stages"].items())
         return RunState(name, content["profile"], stages)
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ParameterError(
             f"{path} is damaged ({type(error).__name__}); start the run again to mend it"
         ) from None
 
 
-def _stage(workbook: Workbook, stage: str, entry: Mapping[str, Any]) -> StageState:
+def _stage(workbook: Workbook, key: str, entry: Mapping[str, Any]) -> StageState:
+    name = entry.get("notebook", key)  # a run file of before had the name as its key, and the id inside
     folder = workbook.runs / entry["folder"]
     failures = sorted((workbook.runs / "failed").glob(f"{folder.name}-*"))
     content = manifest.read(folder)
@@ -77,4 +92,5 @@ def _stage(workbook: Workbook, stage: str, entry: Mapping[str, Any]) -> StageSta
     else:
         state = "to do"
     failure = failures[-1] if failures and not content else None
-    return StageState(stage, state, folder, tuple(entry.get("given", ())), content, failure)
+    given, variant = (tuple(entry.get(part, ())) for part in ("given", "variant"))
+    return StageState(entry.get("id", key), name, state, folder, given, variant, content, failure)

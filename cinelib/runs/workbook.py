@@ -1,15 +1,19 @@
 """A workbook: the folder that holds `notebooks/` and `papermill_runs/`, and the stages made of them."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cinelib
-from cinelib.parameters import Profile, StageParameters
+from cinelib.parameters import ParameterError, Profile, StageParameters
 from cinelib.stages import PROFILES, REQUIREMENTS, STAGES, Requirements
 
+RUN_FILE = "run.yaml"  # in a run's folder
 _MARKERS = ("notebooks", "cinelib")
+_RESERVED = ("stages", "failed", "lab", "locks", "cache", "reference")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
 def find_root() -> Path:
@@ -48,6 +52,15 @@ class Workbook:
     def notebook(self, stage: str) -> Path:
         """The committed notebook of `stage`."""
         return self.root / "notebooks" / f"{stage}.ipynb"
+
+    def run_folder(self, name: str) -> Path:
+        """Where a run's `run.yaml` and `report.html` lie. Raises ParameterError for a name that is none."""
+        if not _NAME.fullmatch(name) or name in _RESERVED:
+            raise ParameterError(
+                f"run name {name!r}: letters, digits, dot, dash and underscore, and none of "
+                + ", ".join(_RESERVED)
+            )
+        return self.runs / name
 
     def stage_folder(self, stage: str, stage_id: str) -> Path:
         """Where the execution with this id lies, whether it exists or not."""

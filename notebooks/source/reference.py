@@ -60,7 +60,7 @@ def write(workbook: Workbook, run: str) -> Path:
     """Copy a finished run's executed notebooks and signature figures, then write the index.
 
     Raises:
-        UnfitRun: a stage is not done, an executed notebook is over 2 MB or has an error in it.
+        UnfitRun: a stage is not done or not the only one of its notebook, an executed notebook is over 2 MB or has an error in it.
     """
     found = _finished(workbook, run)
     texts, entries = {}, {}
@@ -147,6 +147,9 @@ def _finished(workbook: Workbook, run: str) -> state.RunState:
     found = state.load(workbook, run)
     if unfinished := [stage.name for stage in found.stages if stage.manifest is None]:
         raise UnfitRun(f"run {run!r}: {', '.join(unfinished)} not done; finish it with: cinelib run")
+    names = [stage.name for stage in found.stages]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UnfitRun(f"run {run!r} executed {', '.join(twice)} more than once; a reference has one of each")
     return found
 
 

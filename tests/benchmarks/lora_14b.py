@@ -111,7 +111,7 @@ def measure(transformer, geometry: Geometry, checkpointing: bool, steps: int) ->
 def predict(
     size: tuple[int, int], frames: int, checkpointing: bool, gpu: hardware.Gpu | None, base: str = ""
 ) -> dict[str, Any]:
-    """What `cinelib plan` says about a step as it is measured here, with the transformer alone on the GPU."""
+    """What `cinelib estimate` says about a step as measured here, with the transformer alone on the GPU."""
     changes = {
         "model": MODEL,
         "base_precision": base,

@@ -1,4 +1,4 @@
-"""`cinelib plan`: its numbers against models that are really built, counted and run."""
+"""`cinelib estimate`: its numbers against models that are really built, counted and run."""
 
 import dataclasses
 import json
@@ -209,7 +209,7 @@ def test_the_cache_has_the_size_that_was_forecast(tmp_path, layout):
 
 
 def plan(*arguments):
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", *arguments])
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["estimate", *arguments])
 
 
 def test_the_plan_of_the_paper_states_the_published_counts_and_its_error():
@@ -276,7 +276,7 @@ def test_the_shares_of_the_peak_are_those_of_the_published_times():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--gpu", "A100-90GB"], "did you mean A100-80GB?"),
+        (["--gpu", "A100-90GB"], "did you mean 'A100-80GB'?"),
         (["-p", "02.model=nowhere/nothing"], "known ids"),
         (["-p", "02.targets=attn9"], "match no linear layer"),
         (["-p", "02.rank=0"], "rank"),

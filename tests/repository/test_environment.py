@@ -1,10 +1,12 @@
 """One source of pins for pip and conda, closed over what is installed; cheap imports; make's messages."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -104,6 +106,46 @@ def test_make_says_which_python_it_needs(tmp_path, python):
     assert answer.returncode != 0
     assert "Cinelib needs Python 3.11 or 3.12" in answer.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+PACKAGES = {"cinelib", "backlot", "classroom", "dailies"}
+
+
+def test_a_built_wheel_holds_the_four_packages_with_their_files(tmp_path):
+    for name in ("cinelib", "data/recipes"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    code = "from setuptools.build_meta import build_wheel; print(build_wheel('dist'))"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    kinds = (".py", ".j2", ".yaml")
+    sources = {
+        path.relative_to(folder).as_posix()
+        for folder in (tmp_path, tmp_path / "data" / "recipes")
+        for name in PACKAGES
+        for path in (folder / name).rglob("*")
+        if path.suffix in kinds
+    }
+    assert packed == sources
+    assert {name.split("/")[0] for name in packed} == PACKAGES
+
+
+def test_the_four_packages_are_installed():
+    """So a notebook's kernel imports them, whose path is its own folder."""
+    code = f"import {', '.join(sorted(PACKAGES))}"
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    answer = subprocess.run([sys.executable, "-c", code], cwd="/", env=plain, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_the_notebooks_scripts_run_from_any_folder(tmp_path):
+    for command in (["course.py", "build", "--check"], ["reference.py", "--help"]):
+        script = [sys.executable, str(ROOT / "notebooks" / "source" / command[0]), *command[1:]]
+        answer = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr
 
 
 def modules_after(code):

@@ -94,6 +94,12 @@ def test_what_is_not_finished_clean_or_small_is_refused_and_leaves_nothing(workb
     (execute(workbook) / "manifest.json").unlink()
     with pytest.raises(UnfitRun, match="00_toy not done"):
         write(workbook, "mine")
+    twice = {key: {"notebook": "00_toy", "folder": f"stages/00_toy-{'a' * 12}"} for key in ("a", "b")}
+    execute(workbook)
+    text = yaml.safe_dump({"profile": "nano", "stages": twice})
+    (workbook.runs / "mine" / "run.yaml").write_text(text)
+    with pytest.raises(UnfitRun, match="00_toy more than once"):
+        write(workbook, "mine")
     assert not (workbook.runs / "reference").exists() and not (workbook.root / INDEX).exists()
 
 

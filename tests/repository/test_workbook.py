@@ -46,7 +46,7 @@ def test_every_stage_ends_with_a_valid_manifest_metrics_and_its_signature_figure
     workbook = Workbook(find_root())
     assert [stage.name for stage in run.stages] == list(workbook.stages)
     for stage in run.stages:
-        assert manifest.problem(stage.folder) == ""
+        assert manifest.problem(stage.folder) is None
         assert (stage.folder / "metrics.json").is_file(), stage.name
         assert (stage.folder / "figures" / "signature.png").is_file(), stage.name
 
@@ -63,7 +63,7 @@ def test_the_report_is_named_last_and_shows_clips(executed, run):
     text = (find_root() / "papermill_runs" / NAME / "report.html").read_text()
     assert path.endswith(f"{NAME}/report.html")
     assert text.count("data:video/mp4") >= 8
-    assert all(f'id="{stage.name}"' in text for stage in run.stages)
+    assert all(f'id="{stage.folder.name}"' in text for stage in run.stages)
 
 
 def test_the_same_command_again_executes_nothing_in_under_ten_seconds(executed):

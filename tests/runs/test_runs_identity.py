@@ -1,11 +1,16 @@
 """Which sources a stage depends on, and the hashes of files."""
 
 import os
+import shutil
 
 import pytest
 
+from cinelib import provenance
 from cinelib.files import Hashes, write_json, write_text
+from cinelib.parameters import resolve
 from cinelib.provenance import code_digest, module_files
+from cinelib.runs.identity import identify
+from cinelib.runs.workbook import Workbook, find_root
 
 
 @pytest.fixture
@@ -26,6 +31,7 @@ def package(tmp_path):
         "metrics/unused.py": "",
         "runs/__init__.py": "",
         "runs/stage.py": "import film.metrics.unused\n",
+        "metrics/parameters.py": "import film.launched\n",
         "loop.py": "import film.pool\n",
         "pool.py": "import film.loop\n",
     }
@@ -67,10 +73,56 @@ def test_imports_are_followed_through_packages_and_relative_names(package):
         ("if True:\n    def f():\n        import film.d", {"film", "d"}),
         ("from film.runs.stage import open_stage", set()),
         ("import film.missing", {"film"}),
+        ("from film.metrics.parameters import Model", {"film", "metrics", "metrics.base", "d"}),
     ],
 )
 def test_references(package, code, expected):
     assert names(package, code) == expected
+
+
+def test_what_runs_a_stage_is_all_that_stands_above_the_stages():
+    """What imports the stages can be imported by none, so a change to it changes nothing that they make."""
+    package = find_root() / "cinelib"
+    above = {"stages", "runs"}
+    for path in package.rglob("*.py"):
+        text = path.read_text("utf-8")
+        if "from cinelib.stages import" in text or "from cinelib.runs" in text:
+            above.add(path.relative_to(package).parts[0])
+    assert above == set(provenance._RUNS_A_STAGE)
+
+
+@pytest.fixture
+def course(tmp_path):
+    """The real notebooks and package, and recipes of its own to change."""
+    root = find_root()
+    for name in ("notebooks", "cinelib"):
+        (tmp_path / name).symlink_to(root / name)
+    without = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(root / "data" / "recipes", tmp_path / "data" / "recipes", ignore=without)
+    return Workbook(tmp_path, package=tmp_path / "cinelib")
+
+
+def ids(course, *stages):
+    """By the stage's number, without upstream: what its own code and parameters make."""
+    models = [resolve(course.stages[stage], "nano", {}) for stage in stages]
+    return {params.stage[:2]: identify(course, params, {}, Hashes()).id for params in models}
+
+
+@pytest.mark.parametrize(
+    ("module", "concerned"),
+    [
+        ("backlot/palette.py", {"02", "05", "09"}),
+        ("classroom/likeness.py", {"09"}),
+        ("dailies/production.py", set()),
+    ],
+)
+def test_a_changed_film_set_reruns_the_stages_that_film_with_it(course, module, concerned):
+    stages = [name for name in course.stages if name[:2] in ("02", "04", "05", "09")]
+    before = ids(course, *stages)
+    path = course.root / "data" / "recipes" / module
+    path.write_text(path.read_text("utf-8") + "\nREPAINTED = True\n")
+    after = ids(course, *stages)
+    assert {number for number in before if before[number] != after[number]} == concerned
 
 
 SOURCE = '"""Doc."""\ndef f(x):\n    """What."""\n    return x + 1\n'

@@ -11,7 +11,7 @@ import torch
 import toy_film
 from typer.testing import CliRunner
 
-from cinelib.cli import app
+from cinelib.cli.app import app
 from cinelib.files import Hashes
 from cinelib.parameters import ParameterError
 from cinelib.preparation.dataset import VideoFolder
@@ -101,7 +101,7 @@ def test_a_bare_name_means_the_named_notebooks_that_have_it(workbook):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("strenght=2", "unknown parameter 'strenght'; did you mean 02_grade.strength"),
+        ("strenght=2", "unknown parameter 'strenght'; did you mean '02_grade.strength'"),
         ("02.strenght=2", "stage 02_grade: unknown parameter 'strenght'; did you mean 'strength'"),
         ("strength", "expected stage.name=value"),
         ("02.profile=smoke", "--profile"),
@@ -285,8 +285,8 @@ def test_two_experts_may_stop_on_the_held_out_loss_or_never(tmp_path, values):
     assert not checks.of_model(StyleStage(**{**wanted, **values}), tmp_path)
 
 
-def test_cinelib_plan_says_so_too():
-    answer = CliRunner().invoke(app.app, ["plan", "--profile", "paper", "-p", f"02.model={A14B}"])
+def test_cinelib_estimate_says_so_too():
+    answer = CliRunner().invoke(app, ["estimate", "--profile", "paper", "-p", f"02.model={A14B}"])
     assert answer.exit_code == 2 and "early_stopping 'perceptual' needs sample clips" in answer.stderr
 
 

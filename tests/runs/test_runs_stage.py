@@ -40,7 +40,7 @@ def test_in_jupyterlab_a_stage_writes_to_its_own_folder_and_leaves_a_manifest(ro
     (opened.folder / "cut.txt").write_text("r")
     assert manifest.problem(opened.folder) == "did not finish"
     opened.close()
-    assert manifest.problem(opened.folder) == ""
+    assert manifest.problem(opened.folder) is None
     assert "01_cut finished" in capsys.readouterr().out
 
 

@@ -1,0 +1,53 @@
+"""`cinelib lab`, `doctor` and `params`: before a run, at the machine and at the notebooks."""
+
+import json
+import os
+import sys
+
+import typer
+
+from cinelib.cli.shell import AsJson, Profile, asked, console, say
+
+
+def lab(context: typer.Context, profile: Profile = "nano") -> None:
+    """Open JupyterLab on the notebooks; other options (--no-browser, --port) are JupyterLab's.
+
+    Values that a notebook leaves untouched follow the profile.
+    """
+    from cinelib.parameters import profile_values
+
+    with asked(context) as workbook:
+        for model in workbook.stages.values():
+            profile_values(profile, model, workbook.profiles)
+    environment = {**os.environ, "CINELIB_PROFILE": profile, "JUPYTER_PREFER_ENV_PATH": "1"}
+    first = f"--LabApp.default_url=/lab/tree/notebooks/{min(workbook.stages)}.ipynb"
+    options = [f"--ServerApp.root_dir={workbook.root}", first, *context.args]
+    os.execve(sys.executable, [sys.executable, "-m", "jupyterlab", *options], environment)
+
+
+def doctor(context: typer.Context, profile: Profile = "nano", as_json: AsJson = False) -> None:
+    """Check whether this machine can run the workbook, and say how to mend what is missing."""
+    from cinelib.runs import doctor as doctors
+
+    with asked(context) as workbook:
+        checks = doctors.examine(workbook, profile)
+    if as_json:
+        print(json.dumps([check.as_dict() for check in checks], indent=2))
+    else:
+        for check in checks:
+            say(f"[{'OK' if check.ok else 'FAIL'}] {check.name}: {check.found}")
+            if not check.ok:
+                say(f"       fix: {check.fix}")
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+def params(context: typer.Context, notebook: str, profile: Profile = "nano") -> None:
+    """List a notebook's parameters with their values at a profile, and what they mean."""
+    from cinelib.cli import tables
+    from cinelib.parameters import resolve
+    from cinelib.runs.selection import find_stage
+
+    with asked(context) as workbook:
+        model = workbook.stages[find_stage(workbook, notebook)]
+        values = resolve(model, profile, {}, workbook.profiles)
+    console().print(tables.of_parameters(values))
