@@ -493,7 +493,7 @@ def far(network, name: str) -> float:
 
 
 for network, name in ((pictures, "played backwards"), (extractor, "a little blurred")):
-    row = {"metric": f"{network.name}: how far", "fooled by": name}
+    row = {"metric": f"{network.name} features", "fooled by": name}
     blind.append(row | {"honest value": far(network, still), "value": far(network, name)})
 
 # %%
@@ -520,18 +520,17 @@ blind_spots.style.format(precision=3).hide()
 # - A perceptual distance may punish a step aside that nobody minds more than a blur.
 # - *costume* knows no pattern, and only the region and the frames that it was told.
 #
-# Only together do they mean something. One clip for each:
+# Only together do they mean something. Here are the clips, each with the metrics that it fools: the honest value, and the one that they gave.
 
 # %%
-portrait = {f"{row['metric']}\n{row['fooled by']}": row for row in blind if row["fooled by"] in fooled}
-one_each = {
-    row["metric"]: label for label, row in portrait.items() if row["metric"] not in ("lighting", "speed")
-}
-strips = {"real clip": real} | {label: fooled[portrait[label]["fooled by"]] for label in one_each.values()}
-strips["costume\ncolours exchanged"] = swapped
-figure = show.before_after(
-    list(strips.values()), list(strips), n=5, title="A clip that fools each metric", tile=1.4
-)
+fooled["colours exchanged after frame 3"] = swapped
+strips = {"the real clip": real}
+for name, group in blind_spots.groupby("fooled by", sort=False):
+    said = group[["metric", "honest value", "value"]].itertuples(index=False, name=None)
+    lines = [f"{metric} {honest:.3g} → {value:.3g}" for metric, honest, value in said]
+    strips["\n".join([name.upper(), *lines])] = fooled[name]
+title = "Each clip fools a metric (honest value → value)"
+figure = show.before_after(list(strips.values()), list(strips), n=4, title=title, tile=1.7)
 stage.save_figure(figure, "signature")
 figure
 
