@@ -158,7 +158,7 @@ assert torch.allclose(whole, walked, atol=1e-3)
 # - sixteen numbers for an 8x8 block of *each frame*, more than three times what the autoencoder has. That is unfair to the autoencoder; fewer numbers are what the transformer needs, since it has to learn every one,
 # - sixteen for a block of *four frames*, the autoencoder's own budget. The distance to it is what a nonlinear network adds.
 #
-# The measure is PSNR in decibels: higher is better, and 6 dB more halve the error. All three are taken over the frames after the first, which has latents of its own.
+# The measure is PSNR in decibels: higher is better, and 6 dB more halve the (root mean square) error. All three are taken over the frames after the first, which has latents of its own.
 
 # %%
 import numpy as np
