@@ -1,4 +1,4 @@
-"""Notebook 10: with which networks the metrics are taken apart."""
+"""Notebook 10: with which networks the metrics look; notebook 05 uses the same ones."""
 
 from typing import ClassVar, Self
 
@@ -6,16 +6,12 @@ from pydantic import Field, model_validator
 
 from cinelib.parameters import OptionalModelPath, Profile, VideoShape
 
-# the course's own network knows nothing but the backlot
-_A100 = {"clip_model": "openai/clip-vit-base-patch32", "features": ""}
+# The course's own network knows nothing but the backlot.
+REAL_FOOTAGE = {"clip_model": "openai/clip-vit-base-patch32", "features": ""}
 
 
-class MetricsTakenApart(VideoShape):
-    """Notebook 10, an appendix: what does each metric see, and what is it blind to?"""
-
-    stage: ClassVar[str] = "10_metrics_taken_apart"
-    profiles: ClassVar[Profile] = {"a100": _A100, "paper": _A100}
-    needs: ClassVar[tuple[str, ...]] = ("01_data_preparation",)
+class MetricNetworks(VideoShape):
+    """Which networks see the clips; a published metric's name needs the published weights."""
 
     clip_model: OptionalModelPath = Field(
         "data/nano-clip", description="CLIPModel folder or hub id, empty to leave CLIP-SIM out"
@@ -32,3 +28,11 @@ class MetricsTakenApart(VideoShape):
         if bool(self.i3d) != bool(self.i3d_sha256):
             raise ValueError("i3d and i3d_sha256 go together: FVD is only computed with known weights")
         return self
+
+
+class MetricsTakenApart(MetricNetworks):
+    """Notebook 10, an appendix: what does each metric see, and what is it blind to?"""
+
+    stage: ClassVar[str] = "10_metrics_taken_apart"
+    profiles: ClassVar[Profile] = {"a100": REAL_FOOTAGE, "paper": REAL_FOOTAGE}
+    needs: ClassVar[tuple[str, ...]] = ("01_data_preparation",)
