@@ -141,8 +141,8 @@ def film_arm(arm: str, adapter: str, words: str, there: list) -> list[np.ndarray
 # %%
 import time
 
-trigger = f"{params.trigger}, " if params.trigger else ""
-arms = {"base": ("", ""), "LoRA": ("lora", trigger), "control": ("control", trigger)}
+phrase = f"{params.trigger}, " if params.trigger else ""
+arms = {"base": ("", ""), "LoRA": ("lora", phrase), "control": ("control", phrase)}
 only_away = {"LoRA, no trigger": ("lora", "")}
 started = time.perf_counter()
 clips = {
@@ -585,7 +585,7 @@ def sample_again(run: str, arm: str, adapter: str) -> list[dict]:
     """The scenes at home by another training's adapter, measured."""
     lora.load(pipe, trainings[run] / adapter, "again", memory)
     pipe.set_adapters("again")
-    made = each(pipe, partial(sample, words=trigger), home, sampling)
+    made = each(pipe, partial(sample, words=phrase), home, sampling)
     pipe.delete_adapters("again")
     return [
         {"run": run, "arm": arm, "scene": s.name} | measure(f, s.text) | measure_costume(f, s)
