@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from cinelib.acceleration.parameters import InferenceAcceleration
 from cinelib.claims.parameters import StartHere
 from cinelib.evaluation.parameters import Evaluation
+from cinelib.metrics.parameters import MetricsTakenApart
 from cinelib.motion.parameters import MotionStage
 from cinelib.parameters import StageParameters, profiles_of
 from cinelib.preparation.parameters import DataPreparation
@@ -21,6 +22,7 @@ STAGES: dict[str, type[StageParameters]] = {
         InferenceAcceleration,
         Evaluation,
         ClassroomModel,
+        MetricsTakenApart,
     )
 }
 PROFILES = profiles_of(STAGES)

@@ -1,19 +1,16 @@
 """Notebook 05: what is compared, and with which networks."""
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from cinelib.parameters import FolderPath, ModelPath, OptionalModelPath, Profile, VideoShape
+from cinelib.metrics.parameters import REAL_FOOTAGE, MetricNetworks
+from cinelib.parameters import FolderPath, ModelPath, OptionalModelPath, Profile
 
-_A100 = {
-    "clip_model": "openai/clip-vit-base-patch32",
-    "features": "",  # the course's own network knows nothing but the backlot
-    "cross_domain_scenes": 8,
-}
+_A100 = {**REAL_FOOTAGE, "cross_domain_scenes": 8}
 
 
-class Evaluation(VideoShape):
+class Evaluation(MetricNetworks):
     """Notebook 05: better than the base model, by how much, how surely."""
 
     stage: ClassVar[str] = "05_evaluation"
@@ -34,15 +31,6 @@ class Evaluation(VideoShape):
     num_inference_steps: int = Field(12, ge=1, le=1000, description="sampler steps")
     guidance_scale: float = Field(3.0, ge=1, le=30, description="classifier-free guidance")
     flow_shift: float = Field(3.0, gt=0, le=20, description="shift of the flow-matching schedule")
-    clip_model: OptionalModelPath = Field(
-        "data/nano-clip", description="CLIPModel folder or hub id, empty to leave CLIP-SIM out"
-    )
-    features: OptionalModelPath = Field(
-        "data/nano-viewer", description="video network for FD[...], empty for ImageNet features of frames"
-    )
-    i3d: str = Field("", description="path of the I3D torchscript file for FVD, empty for FD[...]")
-    i3d_sha256: str = Field("", description="SHA-256 of that file")
-    alexnet: str = Field("", description="path of AlexNet weights for LPIPS, empty for the stand-in")
     style_runs: list[str] = Field(
         [],
         description="folders of further runs of notebook 02, same recipe, other seeds",
@@ -51,9 +39,3 @@ class Evaluation(VideoShape):
     baseline: OptionalModelPath = Field(
         "", description="diffusers folder or hub id of another model to compare with, empty for none"
     )
-
-    @model_validator(mode="after")
-    def _weights(self) -> Self:
-        if bool(self.i3d) != bool(self.i3d_sha256):
-            raise ValueError("i3d and i3d_sha256 go together: FVD is only computed with known weights")
-        return self

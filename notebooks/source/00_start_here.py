@@ -81,6 +81,7 @@ print(f"\nprofile {params.profile}: {ready}")
 #   p01 --> p05[05 evaluation]
 #   p02 --> p05
 #   p03 --> p05
+#   p01 --> p10[10 metrics taken apart]
 # ```
 #
 # | notebook | the question it answers |
@@ -91,6 +92,7 @@ print(f"\nprofile {params.profile}: {ready}")
 # | 04 inference acceleration | what does each speed-up cost in quality? |
 # | 05 evaluation | is it better than the base model, by how much, with what certainty? |
 # | 09 classroom model | appendix: where does the small model come from, and how far can it be trusted? It needs no other stage. |
+# | 10 metrics taken apart | appendix: what does each metric see, and what is it blind to? |
 #
 # `make run` executes all of them and ends with the path of a report. In JupyterLab, *Run All* does the same for one notebook.
 

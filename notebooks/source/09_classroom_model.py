@@ -3,8 +3,7 @@
 #
 # **Where does `data/nano-wan` come from, and how far can it be trusted?**
 #
-# Every other notebook runs on a small image-to-video model with exactly Wan2.1's classes. This one shows how it was trained from nothing: its data, its networks, their loss curves, what they can do on scenes
-# they never saw, and what they cannot.
+# The course runs on a small image-to-video model with exactly Wan2.1's classes. It was trained here, from nothing. This notebook shows its data, its networks and their loss curves. Then it asks what they can do on scenes they never saw, and what they cannot.
 #
 # After this notebook you can
 # - name the parts of a latent video model, and say what each one is trained on,
@@ -55,8 +54,9 @@ print(f"diffusers {diffusers.__version__}; device: {params.device}; profile: {pa
 # %% [markdown]
 # ## 1. The parts
 #
-# A latent video model is four networks in a row. The first three turn a caption, a first frame and a video into numbers; the fourth learns to turn noise into such numbers. The classes and the wiring are those of Wan2.1
-# I2V-14B; only the widths are smaller.
+# A latent video model is four networks in a row. The first three turn a caption, a first frame and a video into numbers; those of a video are called *latents*. The fourth learns to turn noise into latents.
+#
+# The classes and the wiring are those of Wan2.1 I2V-14B. Only the widths are smaller.
 
 # %%
 import pandas as pd
@@ -84,8 +84,9 @@ parts.style.format(precision=2)
 # %% [markdown]
 # ## 2. The data: scenes, never the film
 #
-# The training clips come from the backlot: two worlds, nine camera moves, neutral looks. The film's look, which notebook 02 teaches, must be new to the model; and the scenes that measure it must be new as well. Seeds keep
-# them apart, and this is checked, not promised.
+# The training clips come from the *backlot*, a film set made of code: two worlds, nine camera moves, neutral looks.
+#
+# The film's look, which notebook 02 teaches, must be new to the model. The scenes that measure it must be new as well. Each scene grows from a seed, and three ranges of seeds keep them apart. The next cell checks that.
 
 # %%
 from backlot import DAILIES_SEEDS, EVALUATION_SEEDS
@@ -112,8 +113,12 @@ assert held_out.frames.shape == (params.scenes, 17, 64, 112, 3)  # (N, T, H, W, 
 # %% [markdown]
 # ## 3. Words and pictures
 #
-# Two small encoders are trained first and then frozen. The **text encoder** learns by naming what a caption says: world, set, light, subject, action, colour, camera. The **image-text model** learns which of 64 captions belongs to
-# a frame; its image half becomes the image encoder. Can it still do that on scenes it never saw?
+# Two small encoders are trained first and then frozen.
+#
+# - The **text encoder** learns by naming what a caption says: world, set, light, subject, action, colour, camera.
+# - The **image-text model** learns which of 64 captions belongs to a frame. Its image half becomes the image encoder.
+#
+# Can the second still do that on scenes it never saw?
 
 # %%
 from classroom.contrast import retrieval
@@ -128,8 +133,10 @@ print(f"own caption found for {found:.0%} of {params.scenes} frames; chance is {
 # %% [markdown]
 # ## 4. The autoencoder: what cannot be encoded cannot be generated
 #
-# Two choices make it affordable on a CPU. It is trained on **single frames first**: one frame instead of 17, and kernels of 3x3 instead of 3x3x3, make a step cost a fiftieth. Then on clips. And its encoder **starts from principal components**: strided
-# convolutions are set so that, before the first step, the latents already are the best linear summary of 8x8 blocks.
+# The autoencoder packs pixels into latents and unpacks them again. Two choices make its training affordable on a CPU.
+#
+# - It sees **single frames first**, and clips later. One frame instead of 17, and kernels of 3x3 instead of 3x3x3, make a step cost a fiftieth.
+# - Its encoder **starts from principal components**. Strided convolutions are set so that, before the first step, the latents already are the best linear summary of 8x8 blocks.
 #
 # Training runs a whole clip at once. The library walks it four frames at a time with a cache. Both must agree:
 
@@ -146,8 +153,12 @@ print(f"largest difference: {float((whole - walked).abs().max()):.1e}")
 assert torch.allclose(whole, walked, atol=1e-3)
 
 # %% [markdown]
-# The yardstick is linear: principal components, the best that any weighted sums can do. We give it sixteen numbers for an 8x8 block of *each frame*, more than three times what the autoencoder has, and then the autoencoder's own budget, sixteen for a block of *four frames*. The first is
-# a fair opponent only in decibels: the transformer has to learn, and pays for, every number. The distance to the second is what a nonlinear network adds. All three are taken over the frames after the first, which has latents of its own.
+# How good is that? Compare with the best that any weighted sums can do, which are principal components. They get two budgets:
+#
+# - sixteen numbers for an 8x8 block of *each frame*, more than three times what the autoencoder has. That is unfair to the autoencoder; fewer numbers are what the transformer needs, since it has to learn every one,
+# - sixteen for a block of *four frames*, the autoencoder's own budget. The distance to it is what a nonlinear network adds.
+#
+# The measure is PSNR in decibels: higher is better, and 6 dB more halve the (root mean square) error. All three are taken over the frames after the first, which has latents of its own.
 
 # %%
 import numpy as np
@@ -169,6 +180,7 @@ def linear_psnr(length: int) -> float:
     return float(10 * np.log10(4 / np.mean((rebuilt - unseen) ** 2)))
 
 
+# %%
 with torch.no_grad():
     decoded = autoencoder.decode(pipe.vae, autoencoder.encode(pipe.vae, pixels))
 later = (decoded.clamp(-1, 1) - pixels)[:, :, 1:]  # what is wrong with the frames after the first
@@ -180,14 +192,13 @@ quality = {
 print({name: f"{value:.1f} dB" for name, value in quality.items()})
 
 # %%
-rebuilt = (
-    ((decoded.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).numpy()
-)  # (B, T, H, W, C)
+bytes_out = ((decoded.clamp(-1, 1) + 1) * 127.5).round().byte()  # (B, C, T, H, W)
+rebuilt = bytes_out.permute(0, 2, 3, 4, 1).numpy()  # (B, T, H, W, C)
 pairs = [frame for k in range(2) for frame in (held_out.frames[k, 8], rebuilt[k, 8])]
 show.contact_sheet(pairs, ["real", "encoded and decoded"] * 2, columns=4, tile=2.6, upscale="nearest")
 
 # %% [markdown]
-# What the loss of each phase bought, frame by frame, on eight held-out clips (from `training.json`, written when the weights were exported). *phase 1-1frames* is the phase number 1, which saw clips of one frame. Frame 0 has latents of its own; the sixteen others share four latent frames.
+# What did each phase of the training buy? Here it is frame by frame, on eight held-out clips (from `training.json`, written when the weights were exported). *phase 1-1frames* is phase number 1, which saw clips of one frame. Frame 0 has latents of its own; the sixteen others share four latent frames.
 
 # %%
 import json
@@ -198,7 +209,7 @@ phases = {name.replace("vae-", "phase "): values for name, values in history["au
 show.curves(phases, xlabel="frame of the clip", ylabel="PSNR, dB", title="Reconstruction after each phase")
 
 # %% [markdown]
-# What would more hours buy? A rule of thumb for such curves: every *doubling* of the training adds about as much as the one before it. Count the hours up to the first phase of whole clips, and up to the end; the gain per doubling of the time between them is the slope. We aimed at 30 dB.
+# What would more hours buy? There is a rule of thumb for such curves: every *doubling* of the training adds about as much as the one before it. So take the first phase of whole clips and the end, and divide what was gained by the doublings between them. We aimed at 30 dB.
 
 # %%
 seconds = {name: row["seconds"] for name, row in history["stages"].items() if name.startswith("vae")}
@@ -210,18 +221,19 @@ whole = f"{shape.num_frames}frames"
 begin = next((k for k, name in enumerate(reached) if name.endswith(whole)), 0)
 slope = (decibels[-1] - decibels[begin]) / np.log2(spent[-1] / spent[begin])
 needed = spent[-1] * 2 ** ((30 - decibels[-1]) / slope)
+now = f"{decibels[-1]:.1f} dB after {spent[-1]:.1f} h"
+print(f"{now}; at {slope:.2f} dB a doubling 30 dB take {needed:.0f} h")
+
+# %%
 figure, (ax,) = show.new_figure(size=(6, 3), title="Hours of two CPU cores, and what they bought")
 ax.plot(spent, decibels, "o-")
 ax.plot([spent[begin], needed], [decibels[begin], 30], ":", label=f"{slope:.2f} dB a doubling")
 ax.set(xscale="log", xlabel="hours", ylabel="PSNR, dB")
 ax.legend()
-print(
-    f"{decibels[-1]:.1f} dB after {spent[-1]:.1f} h; at {slope:.2f} dB a doubling 30 dB take {needed:.0f} h"
-)
 figure
 
 # %% [markdown]
-# A straight line through two points is a guess, and an optimistic one: such curves bend. But it says what is missing: more hours than a laptop is lent for, at these sixteen numbers a block; or more numbers, and a wider and slower transformer to predict them.
+# A straight line through two points is a guess, and an optimistic one: such curves bend. But it says what is missing. Either more hours than a laptop is lent for, at these sixteen numbers a block. Or more numbers, and a wider and slower transformer to predict them.
 
 # %% [markdown]
 # ### Exercise 9.1: decibels (easy, 5 minutes)
@@ -268,9 +280,12 @@ def peak_signal_to_noise(image, other):
 # %% [markdown]
 # ## 5. The transformer
 #
-# Flow matching, as in notebook 02, but every weight learns: noise $\epsilon$ and latents $x$ are mixed to $(1-\sigma) x + \sigma \epsilon$ and the network predicts the velocity $\epsilon - x$. In a third of the steps the **last frame** is given as well;
-# in a tenth the **caption is dropped**, which makes classifier-free guidance possible.
-# A quarter of the captions open with a **made-up phrase** ("kolva film, ..."): a LoRA's trigger is such a phrase, and alone it must change nothing. Pans, which are learned last, are drawn twice as often.
+# It is trained by flow matching, as in notebook 02, but every weight learns. Noise $\epsilon$ and latents $x$ are mixed to $(1-\sigma) x + \sigma \epsilon$, and the network predicts the velocity $\epsilon - x$.
+#
+# - In a third of the steps the **last frame** is given as well.
+# - In a tenth the **caption is dropped**. That makes classifier-free guidance possible, which asks for the clip with and without its caption and exaggerates the difference.
+# - A quarter of the captions open with a **made-up phrase** ("kolva film, ..."). A LoRA's trigger is such a phrase, and alone it must change nothing.
+# - Pans, which are learned last, are drawn twice as often.
 #
 # Wan pads each caption to 512 tokens. Most of them are the same padding, so $n$ of them weigh as much in a softmax as one whose score is raised by $\log n$. Training keeps 49 tokens instead of 512. This must change nothing:
 
@@ -341,8 +356,16 @@ def weight_of_first(s, p, count):
 # %% [markdown]
 # ### The curves, and what can be seen in them
 #
-# Each stage's training loss over its steps, as it was logged (`clip` is the image-text model, `language` the text encoder, `vae` the autoencoder by phase, `denoiser` the transformer). A falling curve says that the network fits its own clips; whether it learned anything is asked in section 6.
-# The shipped transformer's curve jumps at step 2587: there the autoencoder had been trained further, so the latents changed, 1024 clips were added, and from then on the loss counts channels by what they do to the pixels. It jumps again at step 9355, where the autoencoder had been trained on clips for 4,800 more steps and pans came to be drawn twice as often. At step 17,500 2,048 clips were added, and the loss went *up*: the model knew the old ones by heart. That was worth it, because where pans failed on new scenes they had gone where the picture suggested, not where the caption said; 4,000 more steps on the old clips had mended none of them. At step 21,002 another 2,048 came; the last 8,000 steps moved the measurements below by little. The last two phases of the autoencoder weigh the squared error four times as much: their losses are higher than those before, and cannot be compared with them.
+# Here is each stage's training loss over its steps, as it was logged. `clip` is the image-text model, `language` the text encoder, `vae` the autoencoder by phase, `denoiser` the transformer. A falling curve says that the network fits its own clips. Whether it learned anything is asked in section 6.
+#
+# The transformer's curve has jumps, and each has a reason:
+#
+# - **Step 2587.** The autoencoder had been trained further, so the latents changed. 1024 clips were added. From then on the loss counts channels by what they do to the pixels.
+# - **Step 9355.** The autoencoder had been trained on clips for 4,800 more steps, and pans came to be drawn twice as often.
+# - **Step 17,500.** 2,048 clips were added, and the loss went *up*: the model knew the old ones by heart. That was worth it. Where pans failed on new scenes, they had gone where the picture suggested and not where the caption said; 4,000 more steps on the old clips had mended none of them.
+# - **Step 21,002.** Another 2,048 clips came. The last 8,000 steps moved the measurements below by little.
+#
+# The last two phases of the autoencoder weigh the squared error four times as much. Their losses are higher than those before, and cannot be compared with them.
 
 # %%
 lines = -(-len(history["stages"]) // 5)
@@ -359,8 +382,7 @@ stage.save_figure(figure, "signature")
 figure
 
 # %% [markdown]
-# The same noise, the same two scenes, at several moments of the transformer's training, above the real clips. Colours and the set come first, since the first frame gives them away; then the picture learns to move as one. Limbs are the hardest: look whether the arm that rises
-# in the real clip rises in any row above it.
+# Now the same noise and the same two scenes, at several moments of the transformer's training, above the real clips. Colours and the set come first, since the first frame gives them away. Then the picture learns to move as one. Limbs are the hardest: look whether the arm that rises in the real clip rises in any row above it.
 
 # %%
 from io import BytesIO
@@ -376,19 +398,22 @@ Image(jpeg.getvalue(), format="jpeg") if progress.exists() else print("no milest
 # %% [markdown]
 # ## 6. Does it do what the caption says?
 #
-# New scenes, fixed seeds. Two cheap tricks start from the same first frame: repeat it, or zoom into it. A third arm is a negative control: the same model, the same first frames, but *another scene's caption*. How far each clip is from the real one is asked of two networks that see differently:
-# - `nano` is `data/nano-viewer`, the last stage of this recipe. It sees sixteen frames at once and learned to name camera move, action, subject, set and light of clips that were softened at random, so it looks at what happens and forgives blur.
-# - `effnet-lite0-frames` learned ImageNet's photographs. It sees eight frames one by one, and their changes; it minds every softened edge.
+# New scenes, fixed seeds. The model competes with two cheap tricks that start from the same first frame: repeat it, or zoom into it. A third arm is a negative control: the same model, the same first frames, but *another scene's caption*.
 #
-# In the table, `value` is the mean distance to the real clip: 0 is the clip itself, two unrelated real clips are about 1.4 apart, lower is better. `nearer` is the share of scenes in which the model's clip is nearer than the trick's, `gain_interval` the 95 % interval of what the trick is farther
-# away: above 0 the model is better, below 0 the trick is. `frechet` compares the sets as a whole.
+# How far is each clip from the real one? We ask two networks that see differently:
+#
+# - `nano` is `data/nano-viewer`, the last stage of this recipe. It sees sixteen frames at once. It learned to name camera move, action, subject, set and light of clips that were softened at random, so it looks at what happens and forgives blur.
+# - `effnet-lite0-frames` learned ImageNet's photographs. It sees eight frames one by one, and their changes. It minds every softened edge.
+#
+# The columns of the table:
+#
+# - `value`: mean distance to the real clip, lower is better. 0 is the clip itself; two unrelated real clips are about 1.4 apart.
+# - `nearer`: share of scenes in which the model's clip is nearer than the trick's.
+# - `gain_interval`: 95 % interval of how much farther away the trick is. Above 0 the model is better, below 0 the trick is.
+# - `frechet`: distance of the sets as a whole.
 
 # %%
-from classroom.likeness import likeness, repeated, zoomed
 from classroom.sampling import generate
-
-from cinelib.metrics.extractors import FrameFeatures
-from cinelib.metrics.video_features import VideoFeatures
 
 sampler = {
     "num_inference_steps": params.num_inference_steps,
@@ -398,6 +423,13 @@ sampler = {
 first, captions = held_out.frames[:, 0], held_out.captions
 made = generate(pipe, first, captions, 17, **sampler)  # (N, T, H, W, C)
 others = generate(pipe, first, captions[1:] + captions[:1], 17, **sampler)
+
+# %%
+from classroom.likeness import likeness, repeated, zoomed
+
+from cinelib.metrics.extractors import FrameFeatures
+from cinelib.metrics.video_features import VideoFeatures
+
 tricks = {
     "first_frame_repeated": [repeated(frame, 17) for frame in first],
     "first_frame_zoomed": [zoomed(frame, 17) for frame in first],
@@ -413,7 +445,9 @@ from classroom.sheet import samples_sheet
 samples_sheet(made, held_out.frames, captions)
 
 # %% [markdown]
-# The two disagree, and both are right. For the network that watches, a clip in which nothing moves, or the wrong thing, is far from the real one. For the one that looks at pictures, a sharp still is nearer than a soft moving picture (question 4); there the row to look at is `other_captions`: same model, same blur, wrong words. Neither number may go out without its name. A handful of scenes proves little, though. The card's table was measured on 65 clips, thirteen for each camera move, by `python -m classroom evaluate`:
+# The two disagree, and both are right. For the network that watches, a clip in which nothing moves, or the wrong thing, is far from the real one. For the one that looks at pictures, a sharp still is nearer than a soft moving picture (question 4). There the row to look at is `other_captions`: same model, same blur, wrong words. Neither number may go out without its name.
+#
+# A handful of scenes proves little, though. The card's table was measured on 65 clips, thirteen for each camera move, by `python -m classroom evaluate`:
 
 # %%
 measured = json.loads((Path(params.checkpoint) / "metrics.json").read_text(encoding="utf-8"))
@@ -425,7 +459,7 @@ show.play({"generated": made[0], "real": held_out.frames[0], "another caption": 
 
 # %% [markdown]
 # ### Exercise 9.3: is that surely better than chance? (medium, 10 minutes)
-# `camera_control` above is the share of clips that make the camera move asked for. There are five moves, so a die with five sides is right in 20 %. What is the probability that guessing gets at least `hits` of `n` clips right? Use `math.comb`, then try it on the table's share of 65 clips.
+# `camera_control` above is the share of clips that make the camera move asked for. There are five moves, so guessing is right in 20 %. What is the probability that guessing gets at least `hits` of `n` clips right? Use `math.comb`, then try it on the table's share of 65 clips.
 
 # %% tags=["exercise"]
 import math
@@ -461,8 +495,9 @@ def by_chance(hits, n, chance=0.2):
 # %% [markdown]
 # ## 7. Train it yourself
 #
-# The recipe is a row of stages. Each one that learns writes checkpoints, continues from it, and draws the randomness of step $k$ from the seed and $k$ alone. So it can be killed at any moment. With `recipe = "nano"` this cell trains what ships:
-# leave it overnight, or run `torchrun --nproc-per-node 2 -m classroom train --threads 1` in a terminal.
+# The recipe is a row of stages. Each one that learns writes checkpoints and goes on from the last one. It draws the randomness of step $k$ from the seed and $k$ alone. So it can be killed at any moment.
+#
+# With `recipe = "nano"` this cell trains what ships. Leave it overnight, or run `torchrun --nproc-per-node 2 -m classroom train --threads 1` in a terminal.
 
 # %%
 from classroom.recipe import STAGES, Recipe
@@ -482,23 +517,15 @@ for name, weight in again.transformer.state_dict().items():
 print("the same weights, bit for bit")
 
 # %%
+names = {"psnr": "autoencoder", "psnr_linear": "linear, a frame"}
+names["psnr_linear_same_budget"] = "linear, four frames"
+found = {
+    f"classroom/{name}": {"value": quality[of_what], "n": len(pixels), "unit": "dB"}
+    for name, of_what in names.items()
+}
 camera = measured["camera_control"]
-stage.save_metrics(
-    {
-        "classroom/psnr": {"value": quality["autoencoder"], "n": len(pixels), "unit": "dB"},
-        "classroom/psnr_linear": {
-            "value": quality["linear, a frame"],
-            "n": len(pixels),
-            "unit": "dB",
-        },
-        "classroom/psnr_linear_same_budget": {
-            "value": quality["linear, four frames"],
-            "n": len(pixels),
-            "unit": "dB",
-        },
-        "classroom/camera_control": {"value": camera["value"], "n": camera["n"], "unit": "share"},
-    }
-)
+found["classroom/camera_control"] = {"value": camera["value"], "n": camera["n"], "unit": "share"}
+stage.save_metrics(found)
 
 # %% [markdown]
 # ## Questions

@@ -77,7 +77,7 @@ def test_the_same_command_again_executes_nothing_in_under_ten_seconds(executed):
 def test_a_parameter_of_stage_03_concerns_03_04_and_05_only(executed):
     answer = cinelib("run", "--profile", "smoke", "--name", NAME, "-p", "03.guidance_scale=4", "--dry-run")
     assert answer.returncode == 0
-    states = dict(re.findall(r"│ (0\d)_\w+\s+│ \w+\s+│ (done|to do)", answer.stdout))
+    states = dict(re.findall(r"│ (\d\d)_\w+\s+│ \w+\s+│ (done|to do)", answer.stdout))
     assert states == {
         "00": "done",
         "01": "done",
@@ -86,6 +86,7 @@ def test_a_parameter_of_stage_03_concerns_03_04_and_05_only(executed):
         "04": "to do",
         "05": "to do",
         "09": "done",
+        "10": "done",
     }
 
 
