@@ -1,29 +1,30 @@
 """The reference run: executed notebooks of one nano run, committed for people who only read.
 
-`python notebooks/source/reference.py write RUN` copies a finished run's notebooks to `papermill_runs/reference/`
-and its times, memory and machine to an index; `times RUN` adds the times of another profile's run; both
-bring README's table and picture up to date. `check` names the notebooks whose code has changed since.
+`python notebooks/source/reference.py write RUN` copies a finished run's notebooks to `papermill_runs/reference/`,
+draws README's picture there, and writes times, memory, machine and findings to an index; `times RUN` adds the
+times of another profile's run. Both bring the tables of the pages up to date, as `pages` does alone, after
+a notebook was added. `check` names the notebooks whose code has changed since.
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cover
 import nbformat
+import pages
+import results
 
 from cinelib.files import digest, read_json, write_json, write_text
 from cinelib.runs import state
 from cinelib.runs.identity import notebook_cells
 from cinelib.runs.workbook import Workbook, find_root
-from cinelib.units import readable_bytes, readable_seconds
 
 INDEX = "data/reference.json"  # under data/, so that what reads it counts it among its inputs
 MAX_BYTES = 2_000_000
-COVER = "02_style_stage"  # the stage whose signature figure README shows
-PROFILES_SHOWN = ("smoke", "nano", "a100")  # README's columns
+COVER = "cover.jpg"  # README's picture
 
 
 class UnfitRun(ValueError):
@@ -57,7 +58,7 @@ def stale(workbook: Workbook) -> list[str]:
 
 
 def write(workbook: Workbook, run: str) -> Path:
-    """Copy a finished run's executed notebooks and signature figures, then write the index.
+    """Copy a finished run's executed notebooks and figures, draw README's picture, then write the index.
 
     Raises:
         UnfitRun: a stage is not done or not the only one of its notebook, an executed notebook is over 2 MB or has an error in it.
@@ -75,13 +76,16 @@ def write(workbook: Workbook, run: str) -> Path:
     for name, text in texts.items():
         write_text(target / f"{name}.ipynb", text)
         _picture(found, name, target / f"{name}.jpg")
+    if figure := cover.draw(found, workbook.root):
+        figure.savefig(target / COVER, pil_kwargs={"quality": 90})
     first = found.stages[0]
     rate = (read_json(first.folder / "metrics.json") or {}).get("matmul_rate", {}).get("value")
     facts = {"profile": found.profile, "machine": first.manifest["machine"], "matmul_rate": rate}
+    facts["results"] = results.collect(found)
     others = {
         p: t for p, t in (read_index(workbook.root) or {}).get("times", {}).items() if p != found.profile
     }
-    _publish(workbook.root, {**facts, "stages": entries, "times": others})
+    _publish(workbook, {**facts, "stages": entries, "times": others})
     return target
 
 
@@ -95,28 +99,18 @@ def add_times(workbook: Workbook, run: str) -> Path:
     if index is None or index["profile"] == found.profile:
         raise UnfitRun(f"write a reference run first, of another profile than {found.profile!r}")
     costs = {stage.name: _cost(stage) for stage in found.stages}
-    return _publish(workbook.root, {**index, "times": {**index["times"], found.profile: costs}})
+    return _publish(workbook, {**index, "times": {**index["times"], found.profile: costs}})
 
 
-def readme_with_costs(readme: str, index: Mapping[str, Any]) -> str:
-    """README with the last three cells of each notebook's row (smoke, nano, a100) as the index has them."""
-    costs = {**index["times"], index["profile"]: index["stages"]}
-    lines = readme.splitlines()
-    for number, line in enumerate(lines):
-        if match := re.match(r"\| \[.*\]\(notebooks/(\w+)\.ipynb\) \|", line):
-            cells = line.strip("|").split("|")[:2]
-            cells += [f" {_readable(costs.get(profile, {}).get(match[1]))} " for profile in PROFILES_SHOWN]
-            lines[number] = "|" + "|".join(cells) + "|"
-    return "\n".join(lines) + "\n"
+def bring_up_to_date(workbook: Workbook) -> Path:
+    """Write the pages' tables again from the index, say after a notebook was added.
 
-
-def readme_with_picture(readme: str, root: Path) -> str:
-    """README with the reference run's picture before its first commands, once there is one."""
-    picture = f"papermill_runs/reference/{COVER}.jpg"
-    if picture in readme or not (root / picture).is_file():
-        return readme
-    line = f"![A real run: stills, base model, LoRA and negative control]({picture})"
-    return readme.replace("```sh\n", f"{line}\n\n```sh\n", 1)
+    Raises:
+        UnfitRun: there is no reference run yet.
+    """
+    if (index := read_index(workbook.root)) is None:
+        raise UnfitRun("there is no reference run yet")
+    return _publish(workbook, index)
 
 
 def _picture(run: state.RunState, stage: str, target: Path) -> None:
@@ -130,17 +124,9 @@ def _picture(run: state.RunState, stage: str, target: Path) -> None:
         picture.save(target, quality=88)
 
 
-def _readable(cost: Mapping[str, Any] | None) -> str:
-    if cost is None:
-        return "not measured"
-    return f"{readable_seconds(cost['seconds'])}, {readable_bytes(cost['peak_rss_bytes'])}"
-
-
-def _publish(root: Path, index: Mapping[str, Any]) -> Path:
-    readme = root / "README.md"
-    if readme.is_file():
-        write_text(readme, readme_with_picture(readme_with_costs(readme.read_text("utf-8"), index), root))
-    return write_json(root / INDEX, index)
+def _publish(workbook: Workbook, index: Mapping[str, Any]) -> Path:
+    pages.publish(workbook, index)
+    return write_json(workbook.root / INDEX, index)
 
 
 def _finished(workbook: Workbook, run: str) -> state.RunState:
@@ -181,6 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("write").add_argument("run", help="name of a finished run (cinelib status)")
     commands.add_parser("times").add_argument("run", help="name of a finished run of another profile")
+    commands.add_parser("pages")
     commands.add_parser("check")
     options = parser.parse_args(arguments)
     workbook = Workbook(find_root())
@@ -189,6 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{stage}: other code than the reference run executed", file=sys.stderr)
         return 1 if old else 0
     try:
+        if options.command == "pages":
+            print(bring_up_to_date(workbook))
+            return 0
         print({"write": write, "times": add_times}[options.command](workbook, options.run))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -6,13 +6,15 @@ import warnings
 from typing import ClassVar
 
 import nbformat
+import pages
 import pytest
 import reference
 import yaml
 from course import NOTEBOOKS
+from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
-from reference import INDEX, UnfitRun, add_times, read_index, readme_with_costs, stale, write
+from reference import INDEX, UnfitRun, add_times, bring_up_to_date, read_index, stale, write
 
 from cinelib.parameters import StageParameters
 from cinelib.runs import manifest
@@ -103,37 +105,77 @@ def test_what_is_not_finished_clean_or_small_is_refused_and_leaves_nothing(workb
     assert not (workbook.runs / "reference").exists() and not (workbook.root / INDEX).exists()
 
 
-def test_costs_of_other_profiles_join_and_readme_follows(workbook):
+TABLE = """# T
+
+<!-- notebooks -->
+{}<!-- end of notebooks -->
+
+End
+"""
+ROW = "| [Toy](notebooks/00_toy.ipynb) | {} | {} | {} |"
+
+
+def test_a_row_keeps_its_question_and_follows_the_run(workbook):
     readme = workbook.root / "README.md"
-    readme.write_text("# T\n\n| [00 toy](notebooks/00_toy.ipynb) | why? | x | y | z |\n\nEnd\n")
+    readme.write_text(TABLE.format(ROW.format("why?", "x", "y") + "\n"))
+    write(workbook, "mine")
+    assert ROW.format("why?", "12 s", "3.0 GiB") in readme.read_text()
+    assert readme.read_text().startswith("# T\n\n<!--") and readme.read_text().endswith("-->\n\nEnd\n")
+
+
+def test_a_new_notebook_gets_a_row_with_its_own_question(workbook):
+    readme = workbook.root / "README.md"
+    readme.write_text(TABLE.format(""))
+    with pytest.raises(UnfitRun, match="no reference run yet"):
+        bring_up_to_date(workbook)
+    notebook = nbformat.read(workbook.notebook("00_toy"), 4)
+    notebook.cells[0].source = "# 00 Toy\n\n**Why** not?\n\n**Does it run?**"
+    nbformat.write(notebook, workbook.notebook("00_toy"))
+    write(workbook, "mine")
+    assert "| [00 toy](notebooks/00_toy.ipynb) | does it run? | 12 s |" in readme.read_text()
+    index = read_index(workbook.root)
+    pages.publish(workbook, {**index, "stages": {}})
+    assert f"does it run? | {pages.NOT_YET} |  |" in readme.read_text()
+    bring_up_to_date(workbook)
+    assert "| does it run? | 12 s |" in readme.read_text()
+
+
+def test_costs_of_other_profiles_stand_beside(workbook):
+    page = workbook.root / "papermill_runs" / "README.md"
+    page.write_text("<!-- times -->\n<!-- end of times -->\n")
     with pytest.raises(UnfitRun, match="write a reference run first"):
         add_times(workbook, "mine")
     write(workbook, "mine")
-    row = "| [00 toy](notebooks/00_toy.ipynb) | why? | {} | 12 s, 3.0 GiB | not measured |"
-    assert readme.read_text() == f"# T\n\n{row.format('not measured')}\n\nEnd\n"
+    assert "| stage | `nano` |\n|---|---|\n| `00_toy` | 12 s, 3.0 GiB |\n" in page.read_text()
     run = (workbook.runs / "mine" / "run.yaml").read_text()
     (workbook.runs / "other").mkdir()
     (workbook.runs / "other" / "run.yaml").write_text(run.replace("nano", "smoke"))
     add_times(workbook, "other")
-    assert row.format("12 s, 3.0 GiB") in readme.read_text()
+    assert "| `00_toy` | 12 s, 3.0 GiB | 12 s, 3.0 GiB |" in page.read_text()
     write(workbook, "mine")
-    assert row.format("12 s, 3.0 GiB") in readme.read_text(), (
-        "a new reference run keeps the other profile's costs"
+    assert "| `00_toy` | 12 s, 3.0 GiB | 12 s, 3.0 GiB |" in page.read_text(), (
+        "the other profile's costs stay"
     )
 
 
-def test_readme_shows_the_run_once_it_has_a_picture(workbook, monkeypatch):
-    monkeypatch.setattr(reference, "COVER", "00_toy")
+def test_what_the_run_shows_goes_to_readme_and_index(workbook, monkeypatch):
     readme = workbook.root / "README.md"
-    readme.write_text("# T\n\nText.\n\n```sh\nmake run\n```\n\n```sh\nmore\n```\n")
+    readme.write_text("<!-- results -->\nold\n<!-- end of results -->\n")
     write(workbook, "mine")
-    assert "](papermill_runs" not in readme.read_text()
+    assert read_index(workbook.root)["results"] is None and "old" in readme.read_text()
+    found = {"means": {"home": {"base": {"grade": 20.0}, "LoRA": {"grade": 18.0}}}, "sure": {}}
+    monkeypatch.setattr(reference.results, "collect", lambda run: found)
+    monkeypatch.setattr(reference.cover, "draw", lambda run, root: Figure(figsize=(4, 1), dpi=100))
+    write(workbook, "mine")
+    assert "old" not in readme.read_text() and "| 20.0 | 18.0 |" in readme.read_text()
+    assert Image.open(workbook.runs / "reference" / reference.COVER).size == (400, 100)
+
+
+def test_a_stages_picture_is_copied_at_a_readable_size(workbook):
     figures = execute(workbook) / "figures"
     figures.mkdir()
     Image.new("RGB", (2000, 1000)).save(figures / "signature.png")
     write(workbook, "mine")
-    write(workbook, "mine")
-    assert readme.read_text().count("](papermill_runs/reference/00_toy.jpg)\n\n```sh\nmake run") == 1
     assert Image.open(workbook.runs / "reference" / "00_toy.jpg").size == (1200, 600)
 
 
@@ -155,8 +197,8 @@ def test_committed_reference_is_whole_and_says_when_it_is_older_than_its_sources
         assert not [o for cell in code for o in cell.outputs if o.output_type == "error"]
         shown = {kind for cell in code for o in cell.outputs for kind in o.get("data", {})}
         assert shown & {"image/png", "image/jpeg"}, f"{path.stem}: no picture"
-    readme = (book.root / "README.md").read_text("utf-8")
-    assert readme == readme_with_costs(readme, index), "README's times are not the reference run's"
+    for name, text in pages.current(book, index).items():
+        assert text == (book.root / name).read_text("utf-8"), f"{name}: not the reference run's tables"
     if old := stale(book):
         warnings.warn(
             f"the reference run is older than its sources: {', '.join(old)}; "
