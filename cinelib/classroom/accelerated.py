@@ -1,0 +1,263 @@
+"""Autoencoder, then transformer, on one accelerator within a given time, while clips are being rendered."""
+
+import copy
+import platform
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cinelib.classroom import architecture, calm, compiled, encoding, flow, sampling, scenes, vae
+from cinelib.classroom.attention import short_text
+from cinelib.classroom.budget import BUDGETS, Budget
+from cinelib.classroom.clock import Clock, Often, Span
+from cinelib.classroom.keeping import PICTURES, Keeper, save_pictures
+from cinelib.classroom.masters import Masters
+from cinelib.classroom.muon import optimizers
+from cinelib.classroom.rushes import BLOCK, Crew, Rushes
+from cinelib.classroom.store import Encoder, Footage, Library, encoded_once, to_pixels
+
+if TYPE_CHECKING:
+    from diffusers import WanImageToVideoPipeline
+
+HELD_OUT = 620_000  # within the evaluation seeds: away from those of `evaluation` and of the cards
+
+
+def run(recipe: str, source: Path, out: Path, device: str, clock: Clock, **own: Any) -> None:
+    """Train with the numbers of `recipe`, or its `own`, from `source` into `out`."""
+    budget = replace(BUDGETS[recipe], **{name: value for name, value in own.items() if value is not None})
+    keeper = Keeper(out, lambda: clock.seconds, lambda line: print(line, flush=True))
+    shoot = Shoot(budget, torch.device(device), clock, keeper)
+    with Crew(budget.workers, shoot.seeds, budget.shape, min(BLOCK, budget.held_out)) as shoot.crew:
+        shoot.prepare(source)
+        shoot.autoencoder()
+        shoot.transformer()
+    shoot.finish()
+
+
+class Shoot:
+    """The state of one such training."""
+
+    crew: Crew
+    pipe: "WanImageToVideoPipeline"
+
+    def __init__(self, budget: Budget, device: torch.device, clock: Clock, keeper: Keeper) -> None:
+        self.budget, self.device, self.clock, self.keeper = budget, device, clock, keeper
+        self.footage = Footage(budget.capacity, device)
+        self.held_out: list[Rushes] = []
+        self.random = torch.Generator(device).manual_seed(1)
+        self.history: dict[str, list] = {"autoencoder": [], "transformer": []}
+        self.pictures: dict[str, np.ndarray] = {}
+        self.steps: dict[str, int] = {}
+        self._kept = ExitStack()
+
+    @property
+    def seeds(self) -> list[int]:
+        """Held-out scenes first, then as many training scenes as there may be."""
+        held_out = scenes.evaluation_seeds(self.budget.held_out, HELD_OUT)
+        return [*held_out, *scenes.training_seeds(self.budget.capacity)]
+
+    def prepare(self, source: Path) -> None:
+        """Load the checkpoint, build the new transformer and wait for the first clips."""
+        from diffusers import WanImageToVideoPipeline
+
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+            self.keeper.log("device", name=torch.cuda.get_device_name(self.device), torch=torch.__version__)
+        self.keeper.log("settings", budget=asdict(self.budget), python=platform.python_version())
+        self.pipe = WanImageToVideoPipeline.from_pretrained(source).to(self.device, torch.float32)
+        torch.manual_seed(1)
+        self.model = architecture.transformer(self.budget.size).to(self.device).train()
+        self.shown = copy.deepcopy(self.model).eval()
+        self._quicken()
+        while len(self.footage) < self.budget.first or len(self._held_out) < self.budget.held_out:
+            self.collect()
+            if not self.crew.working:
+                raise RuntimeError(f"the render workers stopped at {len(self.footage)} clips")
+        self.keeper.log("first clips", clips=len(self.footage))
+
+    @property
+    def _held_out(self) -> Rushes:
+        frames = np.concatenate([part.frames for part in self.held_out]) if self.held_out else np.empty(0)
+        captions = [caption for part in self.held_out for caption in part.captions]
+        return Rushes(frames, captions, [], [])
+
+    def collect(self) -> None:
+        """Take what the workers have finished."""
+        for rushes in self.crew.delivered():
+            if rushes.seeds[0] in scenes.evaluation_seeds(self.budget.held_out, HELD_OUT):
+                self.held_out.append(rushes)
+            else:
+                self.footage.add(rushes)
+
+    def _quicken(self) -> None:
+        self._kept.enter_context(short_text(self.model))  # for good: this network only trains
+        for block in self.model.blocks:
+            block.attn2.processor.bias = block.attn2.processor.bias.to(self.device)
+        if not self.budget.compile_seconds:
+            return
+        data = flow.made_up(self.budget, self.random)
+        weights = torch.ones(1, 16, 1, 1, 1, device=self.device)
+
+        def trial() -> None:
+            for last in (False, True):
+                with self._cast():
+                    loss = flow.loss(self.model, data, self.random, weights, last)
+                loss.backward()
+            self.model.zero_grad(set_to_none=True)
+
+        compiled.pays(self._compile, trial, self.device, self.budget.compile_seconds, self._say)
+
+    def _compile(self, on: bool) -> None:
+        for block in self.model.blocks:
+            block._compiled_call_impl = None
+            if on:
+                block.compile(dynamic=False)
+
+    def _say(self, line: str) -> None:
+        self.keeper.log(line)
+
+    def _cast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.budget.half)
+
+    def autoencoder(self) -> None:
+        """Train the autoencoder, settle its statistics; what it learns from grows meanwhile."""
+        budget, clock = self.budget, self.clock
+        net = self.pipe.vae.train()
+        calm.channels_last(net)
+        shown = copy.deepcopy(net).eval()
+        pixels = to_pixels(torch.from_numpy(self._held_out.frames).to(self.device))
+        self._measure_autoencoder(shown, pixels, 0)
+        masters = Masters(net, 0.995, budget.half)
+        optimizer = torch.optim.AdamW(masters.weights, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
+        begin = clock.seconds
+        end = begin + budget.autoencoder * (budget.seconds - begin)
+        span = Span(begin, end, budget.vae_rate)
+
+        def step() -> Tensor:
+            clips = self._crops(span.done(clock.seconds))
+            loss = calm.loss(net, clips, self.random)
+            loss.backward()
+            masters.step([optimizer], span.rate(clock.seconds))
+            return loss.detach()
+
+        def look() -> None:
+            shown.load_state_dict(masters.averaged())
+            self._measure_autoencoder(shown, pixels, masters.steps)
+
+        self._follow("autoencoder", span, step, look, masters)
+        look()
+        self.pipe.vae = shown.requires_grad_(False)
+
+    def _crops(self, done: float) -> Tensor:
+        clips, crop = self.footage.draw(self.budget.vae_batch, self.random), self.budget.crop
+        if done < self.budget.whole and crop < clips.shape[-1]:
+            left = int(torch.randint(clips.shape[-1] - crop + 1, ()))
+            clips = clips[..., left : left + crop]
+        clips = calm.grey_inside(calm.graded(clips, self.random), self.random)
+        return clips.contiguous(memory_format=torch.channels_last_3d)
+
+    def _measure_autoencoder(self, net: torch.nn.Module, pixels: Tensor, steps: int) -> None:
+        shown = to_pixels(self.footage.frames[: min(256, len(self.footage))])
+        with self._cast():
+            settled = calm.settle(net, shown)
+            found = calm.measured(net, pixels)
+        row = {"seconds": round(self.clock.seconds, 1), "steps": steps, **found, "settled": settled}
+        self.history["autoencoder"].append(row)
+        self.keeper.log("autoencoder", clips=len(self.footage), **row)
+        self.keeper.weights("vae", net, net.state_dict())
+
+    def _follow(
+        self, name: str, span: Span, step: Callable[[], Tensor], look: Callable[[], None], masters: Masters
+    ) -> None:
+        often = Often(self.clock, self.budget.save_seconds)
+        while not span.over(self.clock.seconds):
+            self.collect()
+            loss = step()
+            if masters.steps % self.budget.log_steps == 0:
+                value = loss.item()
+                self.keeper.log(
+                    f"{name} step", step=masters.steps, loss=round(value, 5), clips=len(self.footage)
+                )
+                if not np.isfinite(value):
+                    masters.restart()
+            if often.due():
+                look()
+        self.steps[name] = masters.steps
+
+    def transformer(self) -> None:
+        """Train the transformer on what is encoded by then, encoding more between its steps."""
+        budget, clock = self.budget, self.clock
+        half = copy.deepcopy(self.pipe.vae).bfloat16() if budget.half else self.pipe.vae
+        library = Library(self.footage, Encoder(self.pipe, half))
+        held_out = encoded_once(library.encoder, self._held_out)
+        self.compared = flow.HeldOut.of(
+            held_out, to_pixels(torch.from_numpy(self._held_out.frames)).to(self.device)
+        )
+        while library.waiting and library.clips < budget.begin:
+            library.encode_next(budget.chunk)
+        self.keeper.log("encoded", clips=library.clips)
+        masters = Masters(self.model, budget.averages[0])
+        slower = masters.follower(budget.averages[1])
+        sides = optimizers(self.model, budget.rate)
+        weights = calm.channel_weights(self.pipe.vae, to_pixels(self.footage.frames[:4]))
+        self.keeper.log("channel weights", weights=[round(float(value), 2) for value in weights.flatten()])
+        span = Span(clock.seconds, budget.seconds - budget.reserve, budget.rate)
+
+        def step() -> Tensor:
+            if masters.steps % budget.chunk_steps == 0 and library.waiting >= budget.chunk:
+                library.encode_next(budget.chunk)
+            data = library.draw(budget.batch, self.random)
+            with self._cast():
+                loss = flow.loss(self.model, data, self.random, weights, flow.gives_last(masters.steps))
+            loss.backward()
+            masters.step(sides, span.rate(clock.seconds))
+            slower.step()
+            return loss.detach()
+
+        def look() -> None:
+            states = {"average": masters.averaged(), "long average": slower.averaged()}
+            states["plain"] = dict(self.model.named_parameters())
+            self._measure_transformer(states, masters.steps, library.clips)
+
+        self._follow("transformer", span, step, look, masters)
+        look()
+
+    def _measure_transformer(self, states: dict[str, dict[str, Tensor]], steps: int, clips: int) -> None:
+        tables = {}
+        for name, state in states.items():
+            self.shown.load_state_dict(state, strict=False)
+            with short_text(self.shown), self._cast():
+                tables[name] = self.compared.table(self.shown, self.pipe.vae)
+        best = min(tables, key=lambda name: flow.total(tables[name]))
+        self.shown.load_state_dict(states[best], strict=False)
+        row = {"seconds": round(self.clock.seconds, 1), "steps": steps, "encoded": clips, "best": best}
+        self.history["transformer"].append(
+            row | {"held_out": tables, "generated_psnr": self._generate(steps)}
+        )
+        self.keeper.log("transformer", **self.history["transformer"][-1])
+        self.keeper.weights("transformer", self.shown, self.shown.state_dict())
+        self.keeper.summary(clips=len(self.footage), steps=self.steps, history=self.history)
+
+    def _generate(self, steps: int) -> list[float]:
+        real = self._held_out
+        count = self.budget.pictures
+        self.pipe.transformer = self.shown
+        made = sampling.generate(
+            self.pipe, real.frames[:count, 0], real.captions[:count], self.budget.shape.num_frames,
+            num_inference_steps=12, guidance_scale=3.0, bf16=self.budget.half,
+        )  # fmt: skip
+        self.pictures |= {"real": real.frames[:count], f"step {steps}": made}
+        self.keeper.replace(PICTURES, lambda draft: save_pictures(draft, self.pictures))
+        near = vae.psnr(encoding.to_pixels(made), encoding.to_pixels(real.frames[:count])).mean(0)
+        return [round(float(value), 2) for value in near]
+
+    def finish(self) -> None:
+        """The last line: all files are written."""
+        self.keeper.log("finished", clips=len(self.footage), steps=self.steps)
