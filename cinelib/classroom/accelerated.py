@@ -2,9 +2,11 @@
 
 import copy
 import platform
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from cinelib.classroom import architecture, calm, compiled, encoding, flow, samp
 from cinelib.classroom.attention import short_text
 from cinelib.classroom.budget import BUDGETS, Budget
 from cinelib.classroom.clock import Clock, Often, Span
-from cinelib.classroom.keeping import PICTURES, Keeper, save_pictures
+from cinelib.classroom.keeping import PICTURES, Keeper, load_autoencoder, save_pictures
 from cinelib.classroom.masters import Masters
 from cinelib.classroom.muon import optimizers
 from cinelib.classroom.rushes import BLOCK, Crew, Rushes
@@ -49,7 +51,7 @@ class Shoot:
     def __init__(self, budget: Budget, device: torch.device, clock: Clock, keeper: Keeper) -> None:
         self.budget, self.device, self.clock, self.keeper = budget, device, clock, keeper
         self.footage = Footage(budget.capacity, device)
-        self.held_out: list[Rushes] = []
+        self.unseen: list[Rushes] = []
         self.random = torch.Generator(device).manual_seed(1)
         self.history: dict[str, list] = {"autoencoder": [], "transformer": []}
         self.pictures: dict[str, np.ndarray] = {}
@@ -65,34 +67,38 @@ class Shoot:
     def prepare(self, source: Path) -> None:
         """Load the checkpoint, build the new transformer and wait for the first clips."""
         from diffusers import WanImageToVideoPipeline
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
             self.keeper.log("device", name=torch.cuda.get_device_name(self.device), torch=torch.__version__)
         self.keeper.log("settings", budget=asdict(self.budget), python=platform.python_version())
-        self.pipe = WanImageToVideoPipeline.from_pretrained(source).to(self.device, torch.float32)
         torch.manual_seed(1)
         self.model = architecture.transformer(self.budget.size).to(self.device).train()
         self.shown = copy.deepcopy(self.model).eval()
+        parts = {"vae": load_autoencoder(source / "vae"), "transformer": self.shown}
+        self.pipe = WanImageToVideoPipeline.from_pretrained(source, **parts).to(self.device)
         self._quicken()
-        while len(self.footage) < self.budget.first or len(self._held_out) < self.budget.held_out:
+        while len(self.footage) < self.budget.first or sum(map(len, self.unseen)) < self.budget.held_out:
             self.collect()
+            time.sleep(0.02)
             if not self.crew.working:
                 raise RuntimeError(f"the render workers stopped at {len(self.footage)} clips")
         self.keeper.log("first clips", clips=len(self.footage))
 
-    @property
+    @cached_property
     def _held_out(self) -> Rushes:
-        frames = np.concatenate([part.frames for part in self.held_out]) if self.held_out else np.empty(0)
-        captions = [caption for part in self.held_out for caption in part.captions]
-        return Rushes(frames, captions, [], [])
+        parts = sorted(self.unseen, key=lambda part: part.seeds[0])
+        captions = [caption for part in parts for caption in part.captions]
+        return Rushes(np.concatenate([part.frames for part in parts]), captions, [], [])
 
     def collect(self) -> None:
         """Take what the workers have finished."""
         for rushes in self.crew.delivered():
             if rushes.seeds[0] in scenes.evaluation_seeds(self.budget.held_out, HELD_OUT):
-                self.held_out.append(rushes)
+                self.unseen.append(rushes)
             else:
                 self.footage.add(rushes)
 
@@ -243,7 +249,10 @@ class Shoot:
         )
         self.keeper.log("transformer", **self.history["transformer"][-1])
         self.keeper.weights("transformer", self.shown, self.shown.state_dict())
-        self.keeper.summary(clips=len(self.footage), steps=self.steps, history=self.history)
+        captions, shape = self._held_out.captions[: self.budget.pictures], astuple(self.budget.shape)
+        self.keeper.summary(
+            clips=len(self.footage), shape=shape, captions=captions, steps=self.steps, history=self.history
+        )
 
     def _generate(self, steps: int) -> list[float]:
         real = self._held_out

@@ -38,12 +38,14 @@ def velocity(
 ) -> Tensor:
     """Predicted noise - latents (B, 16, t, h, w); `text` (B, KEPT_TOKENS, text_dim)."""
     condition = data.condition_last if last else data.condition
-    image = torch.cat([data.image, data.image_last], dim=1) if last else data.image
+    image = data.image.float()
+    if last:
+        image = torch.cat([image, data.image_last.float()], dim=1)
     return transformer(
         hidden_states=torch.cat([noisy, condition.float()], dim=1),
         timestep=sigma * 1000,
         encoder_hidden_states=F.pad(text.float(), (0, 0, 0, 1)),
-        encoder_hidden_states_image=image.float(),
+        encoder_hidden_states_image=image,
         return_dict=False,
     )[0].float()
 

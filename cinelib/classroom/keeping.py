@@ -4,12 +4,15 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKLWan
 
 LOG, SUMMARY, PICTURES = "log.jsonl", "summary.json", "samples.npz"
 PARTS = ("vae", "transformer")
@@ -59,3 +62,13 @@ def save_pictures(path: Path, pictures: dict[str, np.ndarray]) -> None:
     """Clips uint8 (N, T, H, W, 3) by name, compressed."""
     with path.open("wb") as file:
         np.savez_compressed(file, **pictures)
+
+
+def load_autoencoder(folder: Path) -> "AutoencoderKLWan":
+    """The autoencoder in a checkpoint's folder, in full precision; needs no `accelerate`."""
+    from diffusers import AutoencoderKLWan
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    net = AutoencoderKLWan.from_config(config)
+    net.load_state_dict(load_file(folder / "diffusion_pytorch_model.safetensors"))
+    return net.float().eval()
