@@ -27,6 +27,7 @@ from cinelib.classroom.store import Encoder, Footage, Library, encoded_once, to_
 if TYPE_CHECKING:
     from diffusers import WanImageToVideoPipeline
 
+CHECK = 10  # steps between two looks at the loss
 HELD_OUT = 620_000  # within the evaluation seeds: away from those of `evaluation` and of the cards
 
 
@@ -140,7 +141,7 @@ class Shoot:
         shown = copy.deepcopy(net).eval()
         pixels = to_pixels(torch.from_numpy(self._held_out.frames).to(self.device))
         self._measure_autoencoder(shown, pixels, 0)
-        masters = Masters(net, 0.995, budget.half)
+        masters = Masters(net, (0.995,), budget.half)
         optimizer = torch.optim.AdamW(masters.weights, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
         begin = clock.seconds
         end = begin + budget.autoencoder * (budget.seconds - begin)
@@ -157,7 +158,7 @@ class Shoot:
             shown.load_state_dict(masters.averaged())
             self._measure_autoencoder(shown, pixels, masters.steps)
 
-        self._follow("autoencoder", span, step, look, masters)
+        self._follow("autoencoder", span, step, look, masters, [optimizer])
         look()
         self.pipe.vae = shown.requires_grad_(False)
 
@@ -180,19 +181,25 @@ class Shoot:
         self.keeper.weights("vae", net, net.state_dict())
 
     def _follow(
-        self, name: str, span: Span, step: Callable[[], Tensor], look: Callable[[], None], masters: Masters
+        self,
+        name: str,
+        span: Span,
+        step: Callable[[], Tensor],
+        look: Callable[[], None],
+        masters: Masters,
+        sides: list[torch.optim.Optimizer],
     ) -> None:
-        often = Often(self.clock, self.budget.save_seconds)
+        often, budget = Often(self.clock, self.budget.save_seconds), self.budget
         while not span.over(self.clock.seconds):
             self.collect()
             loss = step()
-            if masters.steps % self.budget.log_steps == 0:
-                value = loss.item()
-                self.keeper.log(
-                    f"{name} step", step=masters.steps, loss=round(value, 5), clips=len(self.footage)
-                )
-                if not np.isfinite(value):
-                    masters.restart()
+            if masters.steps % CHECK == 0:
+                value = loss.item()  # also keeps the queue of the device short: seconds are what count
+                good = np.isfinite(value)
+                masters.remember() if good else masters.restart(sides)
+                if not good or masters.steps % budget.log_steps == 0:
+                    row = {"step": masters.steps, "loss": round(value, 5), "clips": len(self.footage)}
+                    self.keeper.log(f"{name} step", **row)
             if often.due():
                 look()
         self.steps[name] = masters.steps
@@ -209,8 +216,7 @@ class Shoot:
         while library.waiting and library.clips < budget.begin:
             library.encode_next(budget.chunk)
         self.keeper.log("encoded", clips=library.clips)
-        masters = Masters(self.model, budget.averages[0])
-        slower = masters.follower(budget.averages[1])
+        masters = Masters(self.model, budget.averages)
         sides = optimizers(self.model, budget.rate)
         weights = calm.channel_weights(self.pipe.vae, to_pixels(self.footage.frames[:4]))
         self.keeper.log("channel weights", weights=[round(float(value), 2) for value in weights.flatten()])
@@ -224,15 +230,14 @@ class Shoot:
                 loss = flow.loss(self.model, data, self.random, weights, flow.gives_last(masters.steps))
             loss.backward()
             masters.step(sides, span.rate(clock.seconds))
-            slower.step()
             return loss.detach()
 
         def look() -> None:
-            states = {"average": masters.averaged(), "long average": slower.averaged()}
+            states = {"average": masters.averaged(0), "long average": masters.averaged(1)}
             states["plain"] = dict(self.model.named_parameters())
             self._measure_transformer(states, masters.steps, library.clips)
 
-        self._follow("transformer", span, step, look, masters)
+        self._follow("transformer", span, step, look, masters, sides)
         look()
 
     def _measure_transformer(self, states: dict[str, dict[str, Tensor]], steps: int, clips: int) -> None:

@@ -56,7 +56,7 @@ REHEARSAL = Budget(
     chunk_steps=2,
     compile_seconds=0.0,
     save_seconds=2.0,
-    log_steps=5,
+    log_steps=10,
     half=False,
 )
 BUDGETS = {"nano": NANO, "rehearsal": REHEARSAL}
