@@ -4,31 +4,26 @@ import copy
 import platform
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import asdict, astuple, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cinelib.classroom import architecture, calm, compiled, encoding, flow, sampling, scenes, vae
+from cinelib.classroom import architecture, calm, compiled, flow
 from cinelib.classroom.attention import short_text
-from cinelib.classroom.budget import BUDGETS, Budget
+from cinelib.classroom.budget import BUDGETS
 from cinelib.classroom.clock import Clock, Often, Span
-from cinelib.classroom.keeping import PICTURES, Keeper, load_autoencoder, save_pictures
+from cinelib.classroom.keeping import Keeper, load_autoencoder
 from cinelib.classroom.masters import Masters
 from cinelib.classroom.muon import optimizers
-from cinelib.classroom.rushes import BLOCK, Crew, Rushes
-from cinelib.classroom.store import Encoder, Footage, Library, encoded_once, to_pixels
-
-if TYPE_CHECKING:
-    from diffusers import WanImageToVideoPipeline
+from cinelib.classroom.rushes import BLOCK, Crew
+from cinelib.classroom.store import Encoder, Library, encoded_once, to_pixels
+from cinelib.classroom.watched import Watched
 
 CHECK = 10  # steps between two looks at the loss
-HELD_OUT = 620_000  # within the evaluation seeds: away from those of `evaluation` and of the cards
 
 
 def run(recipe: str, source: Path, out: Path, device: str, clock: Clock, **own: Any) -> None:
@@ -43,27 +38,8 @@ def run(recipe: str, source: Path, out: Path, device: str, clock: Clock, **own: 
     shoot.finish()
 
 
-class Shoot:
-    """The state of one such training."""
-
-    crew: Crew
-    pipe: "WanImageToVideoPipeline"
-
-    def __init__(self, budget: Budget, device: torch.device, clock: Clock, keeper: Keeper) -> None:
-        self.budget, self.device, self.clock, self.keeper = budget, device, clock, keeper
-        self.footage = Footage(budget.capacity, device)
-        self.unseen: list[Rushes] = []
-        self.random = torch.Generator(device).manual_seed(1)
-        self.history: dict[str, list] = {"autoencoder": [], "transformer": []}
-        self.pictures: dict[str, np.ndarray] = {}
-        self.steps: dict[str, int] = {}
-        self._kept = ExitStack()
-
-    @property
-    def seeds(self) -> list[int]:
-        """Held-out scenes first, then as many training scenes as there may be."""
-        held_out = scenes.evaluation_seeds(self.budget.held_out, HELD_OUT)
-        return [*held_out, *scenes.training_seeds(self.budget.capacity)]
+class Shoot(Watched):
+    """The trainings of one run."""
 
     def prepare(self, source: Path) -> None:
         """Load the checkpoint, build the new transformer and wait for the first clips."""
@@ -89,20 +65,6 @@ class Shoot:
                 raise RuntimeError(f"the render workers stopped at {len(self.footage)} clips")
         self.keeper.log("first clips", clips=len(self.footage))
 
-    @cached_property
-    def _held_out(self) -> Rushes:
-        parts = sorted(self.unseen, key=lambda part: part.seeds[0])
-        captions = [caption for part in parts for caption in part.captions]
-        return Rushes(np.concatenate([part.frames for part in parts]), captions, [], [])
-
-    def collect(self) -> None:
-        """Take what the workers have finished."""
-        for rushes in self.crew.delivered():
-            if rushes.seeds[0] in scenes.evaluation_seeds(self.budget.held_out, HELD_OUT):
-                self.unseen.append(rushes)
-            else:
-                self.footage.add(rushes)
-
     def _quicken(self) -> None:
         self._kept.enter_context(short_text(self.model))  # for good: this network only trains
         for block in self.model.blocks:
@@ -126,12 +88,6 @@ class Shoot:
             block._compiled_call_impl = None
             if on:
                 block.compile(dynamic=False)
-
-    def _say(self, line: str) -> None:
-        self.keeper.log(line)
-
-    def _cast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.budget.half)
 
     def autoencoder(self) -> None:
         """Train the autoencoder, settle its statistics; what it learns from grows meanwhile."""
@@ -169,16 +125,6 @@ class Shoot:
             clips = clips[..., left : left + crop]
         clips = calm.grey_inside(calm.graded(clips, self.random), self.random)
         return clips.contiguous(memory_format=torch.channels_last_3d)
-
-    def _measure_autoencoder(self, net: torch.nn.Module, pixels: Tensor, steps: int) -> None:
-        shown = to_pixels(self.footage.frames[: min(256, len(self.footage))])
-        with self._cast():
-            settled = calm.settle(net, shown)
-            found = calm.measured(net, pixels)
-        row = {"seconds": round(self.clock.seconds, 1), "steps": steps, **found, "settled": settled}
-        self.history["autoencoder"].append(row)
-        self.keeper.log("autoencoder", clips=len(self.footage), **row)
-        self.keeper.weights("vae", net, net.state_dict())
 
     def _follow(
         self,
@@ -239,38 +185,6 @@ class Shoot:
 
         self._follow("transformer", span, step, look, masters, sides)
         look()
-
-    def _measure_transformer(self, states: dict[str, dict[str, Tensor]], steps: int, clips: int) -> None:
-        tables = {}
-        for name, state in states.items():
-            self.shown.load_state_dict(state, strict=False)
-            with short_text(self.shown), self._cast():
-                tables[name] = self.compared.table(self.shown, self.pipe.vae)
-        best = min(tables, key=lambda name: flow.total(tables[name]))
-        self.shown.load_state_dict(states[best], strict=False)
-        row = {"seconds": round(self.clock.seconds, 1), "steps": steps, "encoded": clips, "best": best}
-        self.history["transformer"].append(
-            row | {"held_out": tables, "generated_psnr": self._generate(steps)}
-        )
-        self.keeper.log("transformer", **self.history["transformer"][-1])
-        self.keeper.weights("transformer", self.shown, self.shown.state_dict())
-        captions, shape = self._held_out.captions[: self.budget.pictures], astuple(self.budget.shape)
-        self.keeper.summary(
-            clips=len(self.footage), shape=shape, captions=captions, steps=self.steps, history=self.history
-        )
-
-    def _generate(self, steps: int) -> list[float]:
-        real = self._held_out
-        count = self.budget.pictures
-        self.pipe.transformer = self.shown
-        made = sampling.generate(
-            self.pipe, real.frames[:count, 0], real.captions[:count], self.budget.shape.num_frames,
-            num_inference_steps=12, guidance_scale=3.0, bf16=self.budget.half,
-        )  # fmt: skip
-        self.pictures |= {"real": real.frames[:count], f"step {steps}": made}
-        self.keeper.replace(PICTURES, lambda draft: save_pictures(draft, self.pictures))
-        near = vae.psnr(encoding.to_pixels(made), encoding.to_pixels(real.frames[:count])).mean(0)
-        return [round(float(value), 2) for value in near]
 
     def finish(self) -> None:
         """The last line: all files are written."""

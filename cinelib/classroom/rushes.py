@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cinelib.backlot import Scene
 
 BLOCK = 16  # clips that a worker hands over at once
-WAITING = 64  # blocks that may wait to be taken before the workers pause
+WAITING = 256  # blocks that may wait to be taken before the workers pause
 _SIDES = {"left": "right", "right": "left"}
 
 
