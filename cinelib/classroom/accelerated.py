@@ -48,7 +48,6 @@ class Shoot(Watched):
 
         disable_progress_bar()
         if self.device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
             self.keeper.log("device", name=torch.cuda.get_device_name(self.device), torch=torch.__version__)
         self.keeper.log("settings", budget=asdict(self.budget), python=platform.python_version())
@@ -58,6 +57,7 @@ class Shoot(Watched):
         parts = {"vae": load_autoencoder(source / "vae"), "transformer": self.shown}
         self.pipe = WanImageToVideoPipeline.from_pretrained(source, **parts).to(self.device)
         self._quicken()
+        self._choose_convolutions()
         while len(self.footage) < self.budget.first or sum(map(len, self.unseen)) < self.budget.held_out:
             self.collect()
             time.sleep(0.02)
@@ -83,6 +83,25 @@ class Shoot(Watched):
 
         compiled.pays(self._compile, trial, self.device, self.budget.compile_seconds, self._say)
 
+    def _choose_convolutions(self) -> None:
+        if self.device.type != "cuda":
+            return
+        net = copy.deepcopy(self.pipe.vae).train().bfloat16()
+        calm.channels_last(net)
+        shape, budget = self.budget.shape, self.budget
+        clips = torch.rand(
+            budget.vae_batch, 3, shape.num_frames, shape.height, budget.crop, device=self.device
+        ).contiguous(memory_format=torch.channels_last_3d)
+
+        def trial() -> None:
+            calm.loss(net, clips, self.random).backward()
+
+        def switch(on: bool) -> None:
+            torch.backends.cudnn.benchmark = on
+
+        # trying every algorithm can take longer than it saves, so it is tried against the clock too
+        self.tuned = compiled.pays(switch, trial, self.device, budget.tune_seconds, self._say)
+
     def _compile(self, on: bool) -> None:
         for block in self.model.blocks:
             block._compiled_call_impl = None
@@ -104,6 +123,7 @@ class Shoot(Watched):
         span = Span(begin, end, budget.vae_rate)
 
         def step() -> Tensor:
+            torch.backends.cudnn.benchmark = self.tuned
             clips = self._crops(span.done(clock.seconds))
             loss = calm.loss(net, clips, self.random)
             loss.backward()

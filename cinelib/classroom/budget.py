@@ -29,6 +29,7 @@ class Budget:
     chunk: int = 32  # clips encoded at once
     chunk_steps: int = 12  # steps of the transformer between two chunks
     compile_seconds: float = 75.0  # 0: do not compile
+    tune_seconds: float = 15.0  # for trying convolution algorithms
     save_seconds: float = 60.0
     log_steps: int = 50
     half: bool = True  # bfloat16

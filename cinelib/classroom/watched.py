@@ -39,6 +39,7 @@ class Watched:
         self.history: dict[str, list] = {"autoencoder": [], "transformer": []}
         self.pictures: dict[str, np.ndarray] = {}
         self.steps: dict[str, int] = {}
+        self.tuned = False  # whether convolutions choose their algorithm by trial
         self._kept = ExitStack()
 
     @property
@@ -68,6 +69,7 @@ class Watched:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.budget.half)
 
     def _measure_autoencoder(self, net: torch.nn.Module, pixels: Tensor, steps: int) -> None:
+        torch.backends.cudnn.benchmark = False  # not for shapes that come once
         shown = to_pixels(self.footage.frames[: min(256, len(self.footage))])
         with self._cast():
             settled = calm.settle(net, shown)
