@@ -107,6 +107,8 @@ class Shoot(Watched):
             block._compiled_call_impl = None
             if on:
                 block.compile(dynamic=False)
+        if not on:
+            torch._dynamo.reset()
 
     def autoencoder(self) -> None:
         """Train the autoencoder, settle its statistics; what it learns from grows meanwhile."""
@@ -198,13 +200,14 @@ class Shoot(Watched):
             masters.step(sides, span.rate(clock.seconds))
             return loss.detach()
 
-        def look() -> None:
-            states = {"average": masters.averaged(0), "long average": masters.averaged(1)}
-            states["plain"] = dict(self.model.named_parameters())
+        def look(every: bool = False) -> None:
+            states = {"average": masters.averaged(0)}
+            if every:
+                states |= {"long average": masters.averaged(1), "plain": dict(self.model.named_parameters())}
             self._measure_transformer(states, masters.steps, library.clips)
 
         self._follow("transformer", span, step, look, masters, sides)
-        look()
+        look(every=True)
 
     def finish(self) -> None:
         """The last line: all files are written."""

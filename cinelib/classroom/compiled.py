@@ -56,11 +56,10 @@ def pays(
     except (Exception, OutOfTimeError) as error:
         quick, why = float("inf"), f" ({type(error).__name__}: {str(error)[:200]})"
     took = time.perf_counter() - begin
-    log(f"compile: {plain * 1000:.1f} ms plain, {quick * 1000:.1f} ms compiled, took {took:.0f} s{why}")
+    log(f"trial: {plain * 1000:.1f} ms plain, {quick * 1000:.1f} ms tuned, took {took:.0f} s{why}")
     if quick < plain:
         return True
     switch(False)
-    torch._dynamo.reset()
     return False
 
 
