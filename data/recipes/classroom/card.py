@@ -134,6 +134,11 @@ def insert_measured(text: str, lines: str) -> str:
 
 def nano(folder: Path, shape: tuple[int, int, int], seeds: range, hardware: str, limits: str) -> str:
     """The card of the image-to-video checkpoint trained in `folder` on clips of `shape` (T, H, W)."""
+    return nano_text(stage_lines(folder), shape, seeds, hardware, limits)
+
+
+def nano_text(stages: str, shape: tuple[int, int, int], seeds: range, hardware: str, limits: str) -> str:
+    """The same card with the table `stages` as it is."""
     num_frames, height, width = shape
     return HEADER.format(tag="image-to-video", library="diffusers") + NANO.format(
         clips=len(seeds),
@@ -142,7 +147,7 @@ def nano(folder: Path, shape: tuple[int, int, int], seeds: range, hardware: str,
         width=width,
         first_seed=seeds[0],
         last_seed=seeds[-1],
-        stages=stage_lines(folder),
+        stages=stages,
         hardware=hardware,
         limits=limits,
         sample_seed=scenes.evaluation_seeds(1)[0],

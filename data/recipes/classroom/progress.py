@@ -58,10 +58,11 @@ def samples_by_step(training: Recipe, count: int = 2, **sampler: Any) -> "Figure
         rows[f"step {step}"] = generate(
             pipe, clips.frames[:, 0], clips.captions, training.settings.shape.num_frames, **sampler
         )
-    return _sheet({**rows, "real": clips.frames}, clips.captions)
+    return sheet({**rows, "real": clips.frames}, clips.captions)
 
 
-def _sheet(rows: Mapping[str, np.ndarray], captions: list[str]) -> "Figure":
+def sheet(rows: Mapping[str, np.ndarray], captions: list[str]) -> "Figure":
+    """One row per name, one column per caption, a few frames of each clip uint8 (T, H, W, 3)."""
     figure, axes = new_figure(len(rows), len(captions), size=(7.2 * len(captions), 1.12 * len(rows) + 0.3))
     for number, (name, clips) in enumerate(rows.items()):
         for column, clip in enumerate(clips):
