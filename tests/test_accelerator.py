@@ -141,7 +141,7 @@ def test_components_that_come_and_go_sample_the_same_clip(base):
     again = generation.each(
         offloaded, lambda own, text: generation.generate(own, STILL, text, SAMPLING), ["a knight"], SAMPLING
     )
-    assert np.array_equal(again[0], found)
+    assert np.abs(again[0].astype(float) - found).mean() < 1
 
 
 def test_a_scene_is_styled_and_expanded(pipe):

@@ -8,15 +8,11 @@ result; a kill at any time leaves what was measured. One random I2V-14B serves a
 """
 
 import argparse
-import contextlib
 import json
 import os
-import platform
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,22 +65,6 @@ class Record:
         print(f"  GiB {peak.get('reserved', 0) / 2**30:.1f} (plan {plan.get('bytes', 0) / 2**30:.1f})")
 
 
-@contextlib.contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError in the block once they have passed, as soon as Python code runs again."""
-
-    def stop(*_: Any) -> None:
-        raise TimeoutError(f"more than {seconds:.0f} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 class Smoke:
     """The workbook's paths on the device: its process loads its modules at once and waits for its turn."""
 
@@ -122,86 +102,6 @@ class Smoke:
         self.go.unlink(missing_ok=True)
 
 
-class Bench:
-    """The transformer, in the state that a row needs: with an adapter or without, bf16 or fp8."""
-
-    def __init__(self, tiny: bool) -> None:
-        import torch
-        from lora_14b import TINY, build
-
-        from cinelib import wan
-        from cinelib.geometry import WAN_14B
-
-        changes = {**TINY, "num_layers": 4} if tiny else {}
-        self.config = {**WAN_14B["transformer"], **changes}
-        self.configs = {**WAN_14B, "transformer": self.config}
-        self.device = torch.device("cpu") if tiny else wan.default_device()
-        self.build, self.torch, self.base = build, torch, ""
-        self.transformer = build(self.config, self.device)
-
-    def prepare(self, row: Row) -> None:
-        from cinelib import lora, low_precision
-
-        adapted = bool(getattr(self.transformer, "peft_config", {}))
-        if row.technique == "compiled blocks" or (self.base and not row.base):  # a small one does
-            self.transformer = None
-            self.empty()
-            self.transformer, adapted = self.build({**self.config, "num_layers": 4}, self.device), False
-            self.base = ""
-        if adapted and (row.kind == "sampler" or row.base != self.base):
-            self.transformer.unload_lora()
-            adapted = False
-        if row.base != self.base:
-            low_precision.store(self.transformer, row.base)
-            self.base = row.base
-        if row.kind != "sampler" and not adapted:
-            lora.add(self.transformer, lora.AdapterCard(8, 16.0, "attn2"))
-
-    def measure(self, row: Row) -> dict[str, Any]:
-        import lora_rows
-        import sampler_14b
-
-        from cinelib.geometry import Geometry
-
-        self.empty()
-        geometry = Geometry(self.configs, *row.size, row.num_frames)
-        kind = sampler_14b if row.kind == "sampler" else lora_rows
-        try:
-            with at_most(row.limit):
-                self.prepare(row)
-                return {"result": "ran", **kind.measure(row, self.transformer, geometry)}
-        except self.torch.OutOfMemoryError as error:
-            return {"result": "out of memory", "why": str(error)[:300]}
-        except Exception as error:  # a miss is a row too
-            return {"result": f"failed: {type(error).__name__}", "why": str(error)[:600]}
-
-    def empty(self) -> None:
-        import gc
-
-        gc.collect()
-        if self.device.type == "cuda":
-            self.torch.cuda.empty_cache()
-
-    def conditions(self) -> dict[str, Any]:
-        import diffusers
-        import peft
-
-        cuda, torch = self.device.type == "cuda", self.torch
-        versions = {
-            "Python": platform.python_version(),
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda,
-        }
-        versions |= {"diffusers": diffusers.__version__, "peft": peft.__version__}
-        found: dict[str, Any] = {"card": platform.machine(), "versions": versions}
-        if cuda:
-            free, total = torch.cuda.mem_get_info()
-            weights = torch.cuda.memory_allocated()
-            found |= {"card": torch.cuda.get_device_name(), "memory_bytes": total, "weights_bytes": weights}
-            found |= {"not_ours_bytes": total - free - torch.cuda.memory_reserved()}
-        return found
-
-
 def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -235,8 +135,10 @@ def main() -> None:
             smoke.close()
 
 
-def make_bench(tiny: bool, record: Record, begun: float) -> Bench | None:
+def make_bench(tiny: bool, record: Record, begun: float) -> Any:
     """The transformer, or None and the reason in the record: the smoke row does not need it."""
+    from accelerator_bench import Bench  # imports torch: the smoke row's process loads beside it
+
     try:
         bench = Bench(tiny)
         record.conditions |= bench.conditions() | {"ready_after": round(time.perf_counter() - begun, 1)}

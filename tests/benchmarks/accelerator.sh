@@ -9,7 +9,12 @@ out=${1:?folder of the results} seconds=${2:-150}
 shift $(($# > 1 ? 2 : 1))
 cd "$(dirname "$0")/../.."
 mkdir -p "$out"
-export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false
+metadata=$(mktemp -d)  # cinelib asks for its version, and need not be installed there
+trap 'rm -rf "$metadata"' EXIT
+mkdir "$metadata/cinelib.dist-info"
+printf 'Metadata-Version: 2.1\nName: cinelib\nVersion: %s\n' \
+    "$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" >"$metadata/cinelib.dist-info/METADATA"
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}:$metadata" PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false
 export HF_HUB_OFFLINE=1 DIFFUSERS_VERBOSITY=error TRANSFORMERS_VERBOSITY=error
 cp tests/benchmarks/results/accelerator_plan.json "$out/"  # before the first number
 timeout -k 5 "$seconds" "${PYTHON:-python3}" tests/benchmarks/accelerator.py --out "$out" \

@@ -43,7 +43,8 @@ def main() -> int:
         if os.getppid() != parent:
             return 1
         time.sleep(0.05)
-    options = ["-p", "no:cacheprovider", "-x" if "--first" in sys.argv else "-q", "-rs", str(TESTS)]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    options = ["-p", "no:cacheprovider", "-rs", str(TESTS)]
     return int(pytest.main(options, plugins=[Lines(Path(sys.argv[1]))]))
 
 
