@@ -1,7 +1,9 @@
 """The benchmarks run, small, and say under which conditions; what they measure is not looked at here."""
 
+import dataclasses
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +21,7 @@ def run(script, *arguments):
 
 def script(name):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there
     spec.loader.exec_module(module)
     return module
 
@@ -46,6 +48,33 @@ def test_the_14b_benchmark_refuses_a_cpu_and_runs_tiny(tmp_path):
     answer = run("lora_14b.py", "--tiny", "--steps", 1, "--base", "fp8", "--json", tmp_path / "fp8.json")
     assert answer.returncode == 0, answer.stderr
     assert json.loads((tmp_path / "fp8.json").read_text())["conditions"]["base"] == "fp8"
+
+
+def test_the_forecast_beside_the_accelerators_rows_was_made_for_them(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    rows = script("accelerator_rows")
+    plan = json.loads((FOLDER / "results" / "accelerator_plan.json").read_text())
+    assert [row["name"] for row in plan["rows"]] == [row.name for row in rows.ROWS]
+    step = rows.plan(rows.ROWS[0], plan["gpu"])
+    assert step["bytes"] == pytest.approx(script("lora_14b").predict((480, 832), 81, True, None)["bytes"])
+    half = rows.plan(dataclasses.replace(rows.ROWS[0], depth=20), plan["gpu"])
+    assert half["operations"] == pytest.approx(step["operations"] / 2, rel=0.01)
+
+
+@pytest.mark.slow
+def test_the_accelerators_list_is_rehearsed_and_whole_from_the_start(tmp_path):
+    command = [str(FOLDER / "accelerator.sh"), str(tmp_path), "300", "--tiny", "--skip", "smoke", "compiled"]
+    environment = os.environ | {"PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""}
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    found = json.loads((tmp_path / "accelerator.json").read_text())
+    results = {row["name"]: row["result"] for row in found["rows"]}
+    only_there = [name for name in results if "cudnn" in name or "efficient" in name]  # kernels of a GPU
+    assert {results.pop(name) for name in only_there} == {"failed: RuntimeError"}
+    assert set(results.values()) == {"ran"} and found["conditions"]["model"] == "tiny"
+    assert (tmp_path / "accelerator_plan.json").is_file()
+    subprocess.run([*command[:2], "0.1", *command[3:]], capture_output=True, timeout=60, env=environment)
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 @pytest.mark.slow
