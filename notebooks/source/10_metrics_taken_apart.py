@@ -338,6 +338,7 @@ if len(film) < 4:
 print(f"{len(film)} clips of the film, {film[0].shape}")
 
 # %%
+from cinelib.metrics.frechet import frechet_distance
 from cinelib.metrics.video_features import VideoFeatures
 
 pictures = FrameFeatures()
