@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from backlot.synthetic import Layer, synthetic_clip
 
 from cinelib.metrics import resampling
 from cinelib.metrics.extractors import I3D, I3D_SHA256, FrameFeatures, file_sha256
@@ -19,7 +20,6 @@ from cinelib.metrics.resampling import (
     frechet_interval,
     kernel_interval,
 )
-from cinelib.metrics.synthetic import Layer, synthetic_clip
 
 RNG = np.random.default_rng(0)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backlot.synthetic import Layer, synthetic_clip
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     CLIPConfig,
@@ -19,7 +20,6 @@ from cinelib.metrics.clip_sim import ClipSimilarity
 from cinelib.metrics.extractors import file_sha256
 from cinelib.metrics.perceptual import LPIPS, FeatureDistance, clip_distance
 from cinelib.metrics.result import Result
-from cinelib.metrics.synthetic import Layer, synthetic_clip
 
 NANO = Path(__file__).parents[2] / "data" / "nano-clip"
 CLIP, _ = synthetic_clip([Layer(dx=2.0)], num_frames=3, height=64, width=112)
