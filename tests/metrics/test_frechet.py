@@ -11,7 +11,8 @@ import torch
 from backlot.synthetic import Layer, synthetic_clip
 
 from cinelib.metrics import resampling
-from cinelib.metrics.extractors import I3D, I3D_SHA256, FrameFeatures, file_sha256
+from cinelib.files import hash_of
+from cinelib.metrics.extractors import I3D, I3D_SHA256, FrameFeatures
 from cinelib.metrics.frechet import feature_distances, frechet_distance, kernel_distance
 from cinelib.metrics.resampling import (
     extrapolated_interval,
@@ -340,12 +341,12 @@ def i3d_file(tmp_path):
 @pytest.mark.parametrize(("frames", "expected"), [(16, (7, 22, 16)), (20, (5, 24, 20)), (None, (0, 29, 30))])
 def test_i3d_sees_consecutive_frames_from_the_middle(i3d_file, frames, expected):
     clip = np.broadcast_to(np.arange(30, dtype=np.uint8)[:, None, None, None], (30, 8, 8, 3))
-    extractor = I3D(i3d_file, file_sha256(i3d_file), frames=frames)
+    extractor = I3D(i3d_file, hash_of(i3d_file), frames=frames)
     np.testing.assert_array_equal(extractor([clip, clip[:, :4]]), [expected, expected])
 
 
 def test_only_the_published_i3d_on_16_frames_makes_a_bare_name(i3d_file, monkeypatch):
-    sha256 = file_sha256(i3d_file)
+    sha256 = hash_of(i3d_file)
     other = I3D(i3d_file, sha256)
     assert not other.published and other.name == f"i3d-{sha256[:8]}"
     monkeypatch.setattr("cinelib.metrics.extractors.I3D_SHA256", sha256)
@@ -358,9 +359,9 @@ def test_only_the_published_i3d_on_16_frames_makes_a_bare_name(i3d_file, monkeyp
 
 def test_i3d_refuses_clips_and_windows_that_are_too_short(i3d_file):
     with pytest.raises(ValueError, match="at least 16"):
-        I3D(i3d_file, file_sha256(i3d_file))([np.zeros((15, 8, 8, 3), np.uint8)])
+        I3D(i3d_file, hash_of(i3d_file))([np.zeros((15, 8, 8, 3), np.uint8)])
     with pytest.raises(ValueError, match="at least 10 frames, got 9"):
-        I3D(i3d_file, file_sha256(i3d_file), frames=9)
+        I3D(i3d_file, hash_of(i3d_file), frames=9)
 
 
 def test_missing_i3d_says_how_to_fetch_it(tmp_path):
