@@ -10,8 +10,8 @@ import pytest
 import torch
 from backlot.synthetic import Layer, synthetic_clip
 
-from cinelib.metrics import resampling
 from cinelib.files import hash_of
+from cinelib.metrics import resampling
 from cinelib.metrics.extractors import I3D, I3D_SHA256, FrameFeatures
 from cinelib.metrics.frechet import feature_distances, frechet_distance, kernel_distance
 from cinelib.metrics.resampling import (

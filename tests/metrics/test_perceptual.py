@@ -15,9 +15,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from cinelib.files import hash_of
 from cinelib.metrics import clip_sim, perceptual
 from cinelib.metrics.clip_sim import ClipSimilarity
-from cinelib.files import hash_of
 from cinelib.metrics.perceptual import LPIPS, FeatureDistance, clip_distance
 from cinelib.metrics.result import Result
 
