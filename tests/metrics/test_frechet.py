@@ -12,6 +12,7 @@ from backlot.synthetic import Layer, synthetic_clip
 
 from cinelib.files import hash_of
 from cinelib.metrics import resampling
+from cinelib.metrics.distances import kernel_matrices
 from cinelib.metrics.extractors import I3D, I3D_SHA256, FrameFeatures
 from cinelib.metrics.frechet import feature_distances, frechet_distance, kernel_distance
 from cinelib.metrics.resampling import (
@@ -70,10 +71,15 @@ def test_forty_clips_of_one_distribution_score_hundreds(power, bias):
     assert np.mean([frechet_distance(x, y) for x, y in pairs]) == pytest.approx(bias, rel=0.05)
 
 
-def test_kernel_distance_reproduces_the_published_matrices():
-    a = np.arange(1, 10).reshape(3, 3)
-    b = np.array([[7, 6, 5], [4, 3, 2], [1, 1, 8], [0, 2, 5]])
-    quadratic = kernel_distance(a, b, degree=2, coef0=0, unbiased=False)
+def test_kernels_reproduce_the_published_matrices():
+    a = np.arange(1.0, 10).reshape(3, 3)
+    b = np.array([[7.0, 6, 5], [4, 3, 2], [1, 1, 8], [0, 2, 5]])
+
+    def biased(**kernel):  # the V-statistic, of which they were printed
+        xx, yy, xy = kernel_matrices(a, b, **kernel)
+        return xx.mean() + yy.mean() - 2 * xy.mean()
+
+    quadratic = biased(degree=2, coef0=0)
     assert quadratic == pytest.approx(270.7, abs=0.05)
     # The 2436.5 printed beside these matrices is the quadratic kernel without the division by d = 3.
     assert 9 * quadratic == pytest.approx(2436.5, abs=0.05)
@@ -81,8 +87,7 @@ def test_kernel_distance_reproduces_the_published_matrices():
     def mean(x, y):
         return np.mean([(np.dot(p, q) / 3 + 1) ** 3 for p in x for q in y])
 
-    cubic = kernel_distance(a, b, degree=3, coef0=1, unbiased=False)
-    assert cubic == pytest.approx(mean(a, a) + mean(b, b) - 2 * mean(a, b), rel=1e-12)
+    assert biased() == pytest.approx(mean(a, a) + mean(b, b) - 2 * mean(a, b), rel=1e-12)
 
 
 def test_the_unbiased_kernel_distance_is_zero_on_average_and_grows_with_a_shift():
