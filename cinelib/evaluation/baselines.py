@@ -4,7 +4,6 @@ Which pipeline a checkpoint needs is read from its own files; names and sizes ar
 """
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import (
-    DiffusionPipeline,
-    TextToVideoSDPipeline,
-    UNet3DConditionModel,
-    UniPCMultistepScheduler,
-    WanPipeline,
-)
+from diffusers import DiffusionPipeline, TextToVideoSDPipeline, UNet3DConditionModel, WanPipeline
 from huggingface_hub import HfApi, snapshot_download
 from PIL import Image
 
@@ -71,26 +64,21 @@ def load(
     companion: str = MODELSCOPE,
     dtype: torch.dtype | None = None,
     device: str | torch.device | None = None,
-    flow_shift: float | None = None,
-    fps: float | None = None,
 ) -> Baseline:
     """Load a diffusers folder or hub id: ModelScope, VideoCrafter2 (converted), Wan2.1 and Wan2.2.
 
-    What is cached is used without asking the hub.
+    What is cached is used without asking the hub. The sampler's schedule is what the checkpoint says.
 
     Args:
         companion: where a checkpoint that is a denoiser alone, as VideoCrafter2's conversion is, takes text
             encoder, VAE and scheduler from.
-        flow_shift: of Wan's schedule; default: what the checkpoint says. Others have none.
-        fps: frames a second that VideoCrafter2 is told of, default 24. Others take none.
 
     Raises:
         BaselineError: the model cannot be loaded, for whatever reason: its weights are not here and cannot be
-            fetched now (the message holds the `hf download` command), they are damaged or of another kind,
-            or the model has no such setting.
+            fetched now (the message holds the `hf download` command), or they are damaged or of another kind.
     """
     try:
-        return _load(model, companion, dtype, device, flow_shift, fps)
+        return _load(model, companion, dtype, device)
     except BaselineError:
         raise
     except Exception as error:  # whatever diffusers, transformers or safetensors make of a damaged file
@@ -99,14 +87,7 @@ def load(
         raise BaselineError(f"{model} cannot be loaded: {type(error).__name__}: {error}{anew}") from error
 
 
-def _load(
-    model: str,
-    companion: str,
-    dtype: torch.dtype | None,
-    device: Any,
-    flow_shift: float | None,
-    fps: float | None,
-) -> Baseline:
+def _load(model: str, companion: str, dtype: torch.dtype | None, device: Any) -> Baseline:
     if model in _CONVERSIONS:
         raise BaselineError(
             f"{model} is no diffusers checkpoint; fetch its conversion with `hf download "
@@ -116,34 +97,25 @@ def _load(
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.float16)
     place = _place(model)
     if "UNet" in _config(place).get("_class_name", ""):  # a denoiser without a pipeline around it
-        _refuse(model, flow_shift=flow_shift)
-        unet = _denoiser(model, place, dtype, fps)
+        unet = _fitting(model, place, dtype)
         pipe = TextToVideoSDPipeline.from_pretrained(_place(companion, unet=None), dtype=dtype, unet=unet)
         return _ready(model, pipe, device)
-    _refuse(model, fps=fps)
     index = layout.read(place)
     kind = str(index.get("_class_name"))
     if kind == "TextToVideoSDPipeline":
-        _refuse(model, flow_shift=flow_shift)
         return _ready(model, TextToVideoSDPipeline.from_pretrained(place, dtype=dtype), device)
     if kind == "WanPipeline" and not layout.of_index(index).first_frame_in_place:
-        return _ready(model, _wan_text(place, dtype, flow_shift), device)
+        return _ready(model, _wan_text(place, dtype), device)
     try:
         layout.check(place)
     except NotImplementedError as error:
         raise BaselineError(f"{model} is a {kind}; baselines are {_KNOWN}") from error
-    return Baseline(model, load_pipeline(place, None, device, flow_shift), takes_image=True)
+    return Baseline(model, load_pipeline(place, None, device), takes_image=True)
 
 
 def _ready(model: str, pipe: Any, device: torch.device) -> Baseline:
     pipe.set_progress_bar_config(disable=True)
     return Baseline(model, pipe.to(device), takes_image=False)
-
-
-def _refuse(model: str, **settings: float | None) -> None:
-    given = [name for name, value in settings.items() if value is not None]
-    if given:
-        raise BaselineError(f"{model} has no {given[0]}: leave it out")
 
 
 def _place(model: str, **without: None) -> str:
@@ -177,30 +149,16 @@ def _snapshot(model: str, local_files_only: bool, without: dict[str, None]) -> s
     return str(DiffusionPipeline.download(model, local_files_only=local_files_only, **without))
 
 
-def _wan_text(place: str, dtype: torch.dtype, flow_shift: float | None) -> Any:
+def _wan_text(place: str, dtype: torch.dtype) -> Any:
     # Wan's authors decode in float32, and its range does not fit into float16.
     wide = torch.bfloat16 if dtype == torch.float16 else dtype
     dtypes = {"default": torch.float32, **dict.fromkeys((*layout.EXPERTS, "text_encoder"), wide)}
-    pipe = WanPipeline.from_pretrained(place, dtype=dtypes)
-    if flow_shift is not None:
-        pipe.scheduler = UniPCMultistepScheduler.from_config(pipe.scheduler.config, flow_shift=flow_shift)
-    return pipe
+    return WanPipeline.from_pretrained(place, dtype=dtypes)
 
 
 def _config(place: str) -> dict[str, Any]:
     path = Path(place, "config.json")
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
-
-
-def _denoiser(model: str, place: str, dtype: torch.dtype, fps: float | None) -> UNet3DConditionModel:
-    unet = _fitting(model, place, dtype)
-    if not isinstance(unet, FrameRateUNet):
-        _refuse(model, fps=fps)
-    elif fps is not None:
-        if not 0 < fps < math.inf:
-            raise BaselineError(f"fps must be a positive number, got {fps}")
-        unet.fps = float(fps)
-    return unet
 
 
 def _fitting(model: str, place: str, dtype: torch.dtype) -> UNet3DConditionModel:

@@ -16,7 +16,8 @@ class FrameRateUNet(UNet3DConditionModel):
     The rate is embedded as the timestep is, by weights of its own (`fps_embedding`), and added to it. This
     is the class that the conversion calls `UNet3DVideoCrafterConditionModel`. Sampling follows the
     companion's noise schedule, as in the programs published with the conversion; the release's own sampler
-    also shrinks the latents at high noise (`use_scale`), which neither they nor we do.
+    also shrinks the latents at high noise (`use_scale`), which neither they nor we do. Another rate than
+    theirs is set on the loaded denoiser (`fps`).
     """
 
     fps: float = FRAME_RATE

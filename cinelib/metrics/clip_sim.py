@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cinelib.metrics.extractors import file_sha256
+from cinelib.files import hash_of
 from cinelib.metrics.metric import COSINE, Clip, Found, Metric, Range
 from cinelib.metrics.result import as_clip
 
@@ -171,4 +171,4 @@ def weights_sha256(model: str) -> str:
     else:
         shards = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.bin"))
         files = [folder / name for name in names if (folder / name).is_file()] or shards
-    return file_sha256(files[0]) if files else "unknown"
+    return hash_of(files[0]) if files else "unknown"

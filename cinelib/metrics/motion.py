@@ -49,7 +49,6 @@ class Motion:
     amplitude: float
     smoothness: float
     coherence: float
-    top_speed: float
     mean_speed: float
     camera_share: float | None
     texture_share: float
@@ -97,7 +96,6 @@ def motion_score(
         amplitude=amplitude,
         smoothness=smooth,
         coherence=coherence,
-        top_speed=float(top.mean()),
         mean_speed=float(mean.mean()),
         camera_share=_camera_share(forward, masks),
         texture_share=planes.texture,
@@ -136,11 +134,9 @@ class MotionMetric(Metric):
 
 def motion_retention(speeds: np.ndarray, base_speeds: np.ndarray) -> float:
     """Paired change of mean speed against the base model: exp(mean log((v + .002) / (v_base + .002)))."""
-    speeds, base = np.asarray(speeds, float), np.asarray(base_speeds, float)
-    if speeds.shape != base.shape or speeds.ndim != 1 or len(speeds) < 1:
-        raise ValueError(f"speeds must be paired 1-d arrays, got shapes {speeds.shape} and {base.shape}")
-    if (speeds < 0).any() or (base < 0).any() or not np.isfinite(speeds + base).all():
-        raise ValueError("speeds must be finite and not negative")
+    speeds, base = _checked(speeds, "speeds"), _checked(base_speeds, "base_speeds")
+    if speeds.shape != base.shape:
+        raise ValueError(f"speeds must be paired, got shapes {speeds.shape} and {base.shape}")
     return float(np.exp(np.mean(np.log((speeds + 0.002) / (base + 0.002)))))
 
 
@@ -152,11 +148,15 @@ def log_speed_distance(speeds: np.ndarray, real_speeds: np.ndarray) -> float:
     """
     from scipy.stats import wasserstein_distance
 
-    speeds, real = np.asarray(speeds, float), np.asarray(real_speeds, float)
-    for name, given in (("speeds", speeds), ("real_speeds", real)):
-        if given.ndim != 1 or len(given) < 1 or not np.isfinite(given).all() or (given < 0).any():
-            raise ValueError(f"{name} must be a 1-d array of finite numbers, none negative, got {given}")
+    speeds, real = _checked(speeds, "speeds"), _checked(real_speeds, "real_speeds")
     return float(wasserstein_distance(np.log(speeds + 0.002), np.log(real + 0.002)))
+
+
+def _checked(speeds: np.ndarray, name: str) -> np.ndarray:
+    speeds = np.asarray(speeds, float)
+    if speeds.ndim != 1 or len(speeds) < 1 or not np.isfinite(speeds).all() or (speeds < 0).any():
+        raise ValueError(f"{name} must be a 1-d array of finite numbers, none negative, got {speeds}")
+    return speeds
 
 
 def _times(count: int, fps: float | None, seconds: Sequence[float] | None) -> np.ndarray:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from cinelib.metrics.extractors import efficientnet, file_sha256, image_net_input
+from cinelib.files import hash_of
+from cinelib.metrics.extractors import efficientnet, image_net_input
 from cinelib.metrics.metric import DISTANCE, Clip, Found, Metric, Network, Range
 from cinelib.metrics.result import Result, as_clip, library_versions
 
@@ -51,7 +52,7 @@ class LPIPS:
         path = Path(alexnet)
         if not path.is_file():
             raise FileNotFoundError(f"no AlexNet weights at {path}; fetch them with: {ALEXNET_FETCH}")
-        self.weights_sha256 = file_sha256(path)
+        self.weights_sha256 = hash_of(path)
         theirs = self.weights_sha256 == ALEXNET_SHA256
         self.name = "LPIPS" if theirs else f"LPIPS[{self.weights_sha256[:8]}]"
         self.device = device

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
 from typing import Any, Self
 
@@ -69,20 +69,16 @@ class Child:
 
     def _start(self) -> None:
         self.close()
-        to_child, from_parent = os.pipe()
-        to_parent, from_child = os.pipe()
-        command = [sys.executable, "-m", "cinelib.preparation.isolation", str(to_child), str(from_child)]
+        self._link, theirs = Pipe()
         self._process = subprocess.Popen(
-            command,
-            pass_fds=(to_child, from_child),
+            [sys.executable, "-m", "cinelib.preparation.isolation", str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
-        os.close(to_child)
-        os.close(from_child)
-        self._link = _Duplex(to_parent, from_parent)
+        theirs.close()
 
     def _obituary(self) -> str:
         code = self._process.wait()
@@ -101,19 +97,6 @@ class Child:
         self.close()
 
 
-class _Duplex:
-    """Two one-way pipes as one link."""
-
-    def __init__(self, reading: int, writing: int) -> None:
-        self._reader = Connection(reading, writable=False)
-        self._writer = Connection(writing, readable=False)
-        self.poll, self.recv, self.send = self._reader.poll, self._reader.recv, self._writer.send
-
-    def close(self) -> None:
-        self._reader.close()
-        self._writer.close()
-
-
 def _follow_parent(parent: int) -> None:
     """Leave when the parent is gone, even in the middle of a decode that never returns."""
     while os.getppid() == parent:
@@ -121,8 +104,7 @@ def _follow_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _serve(reading: int, writing: int) -> None:
-    link = _Duplex(reading, writing)
+def _serve(link: Connection) -> None:
     # Ctrl-C belongs to the parent, which then ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
@@ -149,7 +131,7 @@ def _words(error: Exception) -> str:
     return str(error) if plain else f"{type(error).__name__}: {error}"
 
 
-def _drain(steps: Any, link: _Duplex) -> Any:
+def _drain(steps: Any, link: Connection) -> Any:
     while True:
         try:
             link.send(("alive", next(steps)))
@@ -158,4 +140,4 @@ def _drain(steps: Any, link: _Duplex) -> Any:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]), int(sys.argv[2]))
+    _serve(Connection(int(sys.argv[1])))

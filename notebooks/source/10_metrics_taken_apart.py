@@ -73,12 +73,12 @@ print(f"device: CPU, {os.cpu_count()} cores; profile: {params.profile}")
 # %%
 import numpy as np
 import pandas as pd
+from backlot.synthetic import Layer, synthetic_clip
 from IPython.display import display
 
 from cinelib import show
 from cinelib.metrics.flow.dense import SHORT_SIDE
 from cinelib.metrics.motion import motion_score
-from cinelib.metrics.synthetic import Layer, synthetic_clip
 
 disc = (0.35, 0.5, 0.25)  # where it is and its radius, in shares of the picture
 known = {

@@ -12,9 +12,9 @@ import time
 
 import cv2
 import numpy as np
+from backlot.synthetic import Layer, synthetic_clip
 
 from cinelib.metrics.motion import motion_score
-from cinelib.metrics.synthetic import Layer, synthetic_clip
 
 
 def raft_seconds(frames: np.ndarray) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backlot.synthetic import Layer, synthetic_clip
 from huggingface_hub import constants
 from PIL import Image
 from typer.testing import CliRunner
@@ -23,7 +24,6 @@ from cinelib.metrics.extractors import FrameFeatures
 from cinelib.metrics.frechet import DistanceMetric
 from cinelib.metrics.metric import Found
 from cinelib.metrics.motion import MotionMetric, log_speed_distance
-from cinelib.metrics.synthetic import Layer, synthetic_clip
 from cinelib.provenance import code_of, module_files
 from cinelib.video import write_video
 

@@ -8,9 +8,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from backlot.synthetic import Layer, synthetic_clip
 
+from cinelib.files import hash_of
 from cinelib.metrics import resampling
-from cinelib.metrics.extractors import I3D, I3D_SHA256, FrameFeatures, file_sha256
+from cinelib.metrics.distances import kernel_matrices
+from cinelib.metrics.extractors import I3D, I3D_SHA256, FrameFeatures
 from cinelib.metrics.frechet import feature_distances, frechet_distance, kernel_distance
 from cinelib.metrics.resampling import (
     extrapolated_interval,
@@ -19,7 +22,6 @@ from cinelib.metrics.resampling import (
     frechet_interval,
     kernel_interval,
 )
-from cinelib.metrics.synthetic import Layer, synthetic_clip
 
 RNG = np.random.default_rng(0)
 
@@ -69,10 +71,15 @@ def test_forty_clips_of_one_distribution_score_hundreds(power, bias):
     assert np.mean([frechet_distance(x, y) for x, y in pairs]) == pytest.approx(bias, rel=0.05)
 
 
-def test_kernel_distance_reproduces_the_published_matrices():
-    a = np.arange(1, 10).reshape(3, 3)
-    b = np.array([[7, 6, 5], [4, 3, 2], [1, 1, 8], [0, 2, 5]])
-    quadratic = kernel_distance(a, b, degree=2, coef0=0, unbiased=False)
+def test_kernels_reproduce_the_published_matrices():
+    a = np.arange(1.0, 10).reshape(3, 3)
+    b = np.array([[7.0, 6, 5], [4, 3, 2], [1, 1, 8], [0, 2, 5]])
+
+    def biased(**kernel):  # the V-statistic, of which they were printed
+        xx, yy, xy = kernel_matrices(a, b, **kernel)
+        return xx.mean() + yy.mean() - 2 * xy.mean()
+
+    quadratic = biased(degree=2, coef0=0)
     assert quadratic == pytest.approx(270.7, abs=0.05)
     # The 2436.5 printed beside these matrices is the quadratic kernel without the division by d = 3.
     assert 9 * quadratic == pytest.approx(2436.5, abs=0.05)
@@ -80,8 +87,7 @@ def test_kernel_distance_reproduces_the_published_matrices():
     def mean(x, y):
         return np.mean([(np.dot(p, q) / 3 + 1) ** 3 for p in x for q in y])
 
-    cubic = kernel_distance(a, b, degree=3, coef0=1, unbiased=False)
-    assert cubic == pytest.approx(mean(a, a) + mean(b, b) - 2 * mean(a, b), rel=1e-12)
+    assert biased() == pytest.approx(mean(a, a) + mean(b, b) - 2 * mean(a, b), rel=1e-12)
 
 
 def test_the_unbiased_kernel_distance_is_zero_on_average_and_grows_with_a_shift():
@@ -340,12 +346,12 @@ def i3d_file(tmp_path):
 @pytest.mark.parametrize(("frames", "expected"), [(16, (7, 22, 16)), (20, (5, 24, 20)), (None, (0, 29, 30))])
 def test_i3d_sees_consecutive_frames_from_the_middle(i3d_file, frames, expected):
     clip = np.broadcast_to(np.arange(30, dtype=np.uint8)[:, None, None, None], (30, 8, 8, 3))
-    extractor = I3D(i3d_file, file_sha256(i3d_file), frames=frames)
+    extractor = I3D(i3d_file, hash_of(i3d_file), frames=frames)
     np.testing.assert_array_equal(extractor([clip, clip[:, :4]]), [expected, expected])
 
 
 def test_only_the_published_i3d_on_16_frames_makes_a_bare_name(i3d_file, monkeypatch):
-    sha256 = file_sha256(i3d_file)
+    sha256 = hash_of(i3d_file)
     other = I3D(i3d_file, sha256)
     assert not other.published and other.name == f"i3d-{sha256[:8]}"
     monkeypatch.setattr("cinelib.metrics.extractors.I3D_SHA256", sha256)
@@ -358,9 +364,9 @@ def test_only_the_published_i3d_on_16_frames_makes_a_bare_name(i3d_file, monkeyp
 
 def test_i3d_refuses_clips_and_windows_that_are_too_short(i3d_file):
     with pytest.raises(ValueError, match="at least 16"):
-        I3D(i3d_file, file_sha256(i3d_file))([np.zeros((15, 8, 8, 3), np.uint8)])
+        I3D(i3d_file, hash_of(i3d_file))([np.zeros((15, 8, 8, 3), np.uint8)])
     with pytest.raises(ValueError, match="at least 10 frames, got 9"):
-        I3D(i3d_file, file_sha256(i3d_file), frames=9)
+        I3D(i3d_file, hash_of(i3d_file), frames=9)
 
 
 def test_missing_i3d_says_how_to_fetch_it(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from backlot import render, sample_scene
 from backlot.camera import CAMERAS
+from backlot.synthetic import Layer, synthetic_clip
 from scipy import ndimage
 from torchvision.models.optical_flow import raft_large, raft_small
 
@@ -17,7 +18,6 @@ from cinelib.metrics.flow.fields import camera_part, coherent, length
 from cinelib.metrics.flow.raft import Raft
 from cinelib.metrics.flow.surfaces import surface_motions
 from cinelib.metrics.motion import MOVING, STILL, log_speed_distance, motion_retention, motion_score
-from cinelib.metrics.synthetic import Layer, synthetic_clip
 
 CAMERA = {
     "pan": Layer(dx=2.0),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backlot.synthetic import Layer, synthetic_clip
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     CLIPConfig,
@@ -14,12 +15,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from cinelib.files import hash_of
 from cinelib.metrics import clip_sim, perceptual
 from cinelib.metrics.clip_sim import ClipSimilarity
-from cinelib.metrics.extractors import file_sha256
 from cinelib.metrics.perceptual import LPIPS, FeatureDistance, clip_distance
 from cinelib.metrics.result import Result
-from cinelib.metrics.synthetic import Layer, synthetic_clip
 
 NANO = Path(__file__).parents[2] / "data" / "nano-clip"
 CLIP, _ = synthetic_clip([Layer(dx=2.0)], num_frames=3, height=64, width=112)
@@ -84,7 +84,7 @@ def test_lpips_takes_torchvisions_layout_and_names_other_weights(random_alexnet)
     import torch
 
     metric = LPIPS(random_alexnet)
-    assert metric.name == f"LPIPS[{file_sha256(random_alexnet)[:8]}]"
+    assert metric.name == f"LPIPS[{hash_of(random_alexnet)[:8]}]"
     weight = torch.load(random_alexnet)["features.6.weight"]
     np.testing.assert_array_equal(metric.network.net.slice3[1].weight, weight)
     assert metric(CLIP, CLIP).max() == 0 < metric(np.roll(CLIP, 3, axis=2), CLIP).min()
@@ -94,7 +94,7 @@ def test_lpips_takes_torchvisions_layout_and_names_other_weights(random_alexnet)
 
 
 def test_lpips_is_bare_for_the_published_file(random_alexnet, monkeypatch):
-    monkeypatch.setattr(perceptual, "ALEXNET_SHA256", file_sha256(random_alexnet))
+    monkeypatch.setattr(perceptual, "ALEXNET_SHA256", hash_of(random_alexnet))
     assert LPIPS(random_alexnet).name == "LPIPS"
 
 
@@ -212,7 +212,7 @@ def test_batches_change_a_similarity_by_rounding_only_and_one_pass_gives_both(ti
 def test_a_folder_is_not_the_published_network_because_it_is_called_so(tmp_path, monkeypatch):
     shutil.copytree(NANO, tmp_path / clip_sim.PUBLISHED)
     monkeypatch.chdir(tmp_path)
-    sha256 = file_sha256(NANO / "model.safetensors")
+    sha256 = hash_of(NANO / "model.safetensors")
     assert ClipSimilarity(clip_sim.PUBLISHED).name == f"CLIP-SIM[{sha256[:8]}]"
     assert ClipSimilarity(str(tmp_path / clip_sim.PUBLISHED)).name == f"CLIP-SIM[{sha256[:8]}]"
     monkeypatch.setattr(clip_sim, "PUBLISHED_SHA256", sha256)
@@ -224,7 +224,7 @@ def test_the_hash_is_of_the_weights_that_are_loaded(tiny_clip, tmp_path):
     folder = shutil.copytree(tiny_clip, tmp_path / "decoy")
     (folder / "adapter.safetensors").write_bytes(b"sorts first")
     (folder / "pytorch_model.bin").write_bytes(b"is not loaded beside the other")
-    assert clip_sim.weights_sha256(str(folder)) == file_sha256(tiny_clip / "model.safetensors")
+    assert clip_sim.weights_sha256(str(folder)) == hash_of(tiny_clip / "model.safetensors")
 
 
 def test_an_empty_prompt_is_refused(tiny_clip):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cinelib.metrics.extractors import file_sha256
+from cinelib.files import hash_of
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ class Raft:
         if not path.is_file():
             raise FileNotFoundError(f"no RAFT weights at {path}; fetch them with: {RAFT_FETCH}")
         self.device, self.refinements, self.batch_size = device, refinements, batch_size
-        self.weights_sha256 = file_sha256(path)
+        self.weights_sha256 = hash_of(path)
         size, self.network = _network(path)
         self.network.eval().requires_grad_(False).to(device)
         mark = self.weights_sha256[:8]
