@@ -29,7 +29,7 @@ class Memory:
 
     @property
     def live(self) -> float:
-        """Bytes of tensors that come and go; an H100 held 6 % less to 2 % more in steps and passes."""
+        """Bytes of tensors that come and go; an H100 held 6 % less to 2 % more in LoRA steps."""
         return self.activations + self.passing
 
     @property

@@ -2,8 +2,8 @@
 
 python tests/benchmarks/accelerator_rows.py --gpu H100-80GB > FORECAST
 
-The forecast in `results/` was written before the run of 2026-11-26 and travelled with it, so that it could not
-learn from the results. The estimate has learned from them since; so do not write that file anew.
+The forecast in `results/` was written before the run of 2026-11-26 and travelled with it, so that it could
+not learn from the results. The estimate has learned from them since: do not write that file anew.
 """
 
 import argparse
