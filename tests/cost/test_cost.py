@@ -135,23 +135,24 @@ def test_the_peak_is_bounded_by_the_forecast_and_not_far_below_it(half, checkpoi
 
 
 # (profile, changes): bytes at the fullest moment and of a step, operations a step, bytes of the cache and of
-# checkpoints, as they were when operations and memory were reckoned by formulas of our own
+# checkpoints. Operations are as they were when formulas of our own reckoned them. The two memories grew when an
+# H100 showed that the allocator keeps the root of the live bytes (in GiB) beyond them, and not 5 %.
 PREDICTED = {
-    ("smoke", ()): (1.54054e07, 1.17835e06, 2.47498e07, 1316624, 221184),
-    ("nano", ()): (6.11859e07, 6.11859e07, 9.49556e09, 14267152, 7077888),
-    ("a100", ()): (7.64717e10, 7.64717e10, 1.05911e17, 5799424784, 1101004800),
-    ("paper", ()): (9.18124e10, 9.18124e10, 1.05911e17, 5799424784, 1101004800),
+    ("smoke", ()): (1.38600e08, 2.76938e07, 2.47498e07, 1316624, 221184),
+    ("nano", ()): (2.30404e08, 2.30404e08, 9.49556e09, 14267152, 7077888),
+    ("a100", ()): (8.14150e10, 8.14150e10, 1.05911e17, 5799424784, 1101004800),
+    ("paper", ()): (9.67557e10, 9.67557e10, 1.05911e17, 5799424784, 1101004800),
     ("a100", (("gradient_checkpointing", False), ("base_precision", ""))): (
-        *(8.05231e11, 8.05231e11, 7.96777e16, 5799424784, 1101004800),
+        *(7.96578e11, 7.96578e11, 7.96777e16, 5799424784, 1101004800),
     ),
     ("a100", (("targets", "attn1+attn2+ffn"), ("rank", 32))): (
-        *(8.53348e10, 8.53348e10, 1.07405e17, 5799424784, 10055843840),
+        *(9.03850e10, 9.03850e10, 1.07405e17, 5799424784, 10055843840),
     ),
     ("a100", (("model", "Wan-AI/Wan2.2-I2V-A14B-Diffusers"),)): (
-        *(7.27752e10, 7.27752e10, 1.0532e17, 5483623184, 1468006400),
+        *(7.77022e10, 7.77022e10, 1.0532e17, 5483623184, 1468006400),
     ),
     ("a100", (("model", "Wan-AI/Wan2.2-TI2V-5B-Diffusers"), ("height", 704), ("num_frames", 121))): (
-        *(3.01137e10, 2.41953e10, 7.7936e15, 1848832784, 330301440),
+        *(3.37960e10, 2.74675e10, 7.7936e15, 1848832784, 330301440),
     ),
 }
 
@@ -174,9 +175,12 @@ def test_blocks_that_are_adapted_differently_are_rehearsed_one_by_one():
 
 
 def test_memory_grows_with_the_clip_as_the_author_of_diffusion_pipe_measured():
-    """Wan 14B, bf16 under checkpointing: 12.2 GB at 512 x 512 x 21, 15.7 GB at 41 frames (its issue 153)."""
+    """Wan 14B, bf16 under checkpointing: 12.2 GB at 512 x 512 x 21, 15.7 GB at 41 frames (its issue 153).
+
+    Of live tensors: with what the allocator kept on our H100 we would say about 4.5 GB for these 3.5.
+    """
     short, long = (
-        outlook.Outlook(resolve_style(height=512, width=512, num_frames=frames), 1).a_step.total
+        outlook.Outlook(resolve_style(height=512, width=512, num_frames=frames), 1).a_step.live
         for frames in (21, 41)
     )
     assert (long - short) / 1e9 == pytest.approx(3.5, rel=0.15)
@@ -219,7 +223,7 @@ def test_the_plan_of_the_paper_states_the_published_counts_and_its_error():
     answer = plan("--profile", "a100", "--gpu", "H200")
     assert "16,394,878,784" in answer.stdout and "5,680,910,336" in answer.stdout
     assert "19,660,800" in answer.stdout and "75,600 tokens" in answer.stdout
-    assert "71.2 GiB ± 5.4 GiB" in answer.stdout and "±40%" in answer.stdout
+    assert "75.8 GiB ± 1.5 GiB" in answer.stdout and "±40%" in answer.stdout
 
 
 def test_what_cannot_fit_is_refused_with_the_nearest_that_does():
@@ -422,13 +426,12 @@ def test_each_moment_has_its_own_weights():
 
 
 def test_sample_clips_are_given_up_before_the_base_is_rounded():
-    small = {"height": 480, "width": 832, "num_frames": 17, "base_precision": "fp8"}
+    small = {"height": 480, "width": 832, "num_frames": 85, "base_precision": "fp8"}
     fp8 = outlook.Outlook(resolve_style(**small), 40)
-    gpu = hardware.GPUS["RTX-4090"]
-    assert gpu.holds(fp8.a_step) == "tight" and fp8.fits(gpu) == "no"
-    narrower = fp8.with_changes(num_frames=13)
-    assert narrower.nearest(gpu)[1] == {"sample_every": 0}
-    needed = narrower.with_changes(patience=5, early_stopping="perceptual")
+    gpu = hardware.GPUS["A6000"]
+    assert gpu.holds(fp8.a_step) == "yes" and fp8.fits(gpu) == "tight"
+    assert fp8.nearest(gpu)[1] == {"sample_every": 0}
+    needed = fp8.with_changes(patience=5, early_stopping="perceptual")
     assert needed.nearest(gpu)[1] == {"base_precision": "nf4"}
 
 
@@ -448,11 +451,11 @@ def test_a_verdict_knows_its_error():
 
 
 def test_what_may_not_fit_is_warned_of_and_not_refused():
-    two = ["-p", "02.model=Wan-AI/Wan2.2-I2V-A14B-Diffusers", "-p", "02.base_precision="]
+    two = ["-p", "02.model=Wan-AI/Wan2.2-I2V-A14B-Diffusers", "-p", "02.num_frames=89"]
     answer = plan(*two, "--gpu", "A100-80GB")
     assert answer.exit_code == 0 and "tight" in answer.stdout
-    assert answer.stderr.startswith("warning: A100-80GB: training: a step needs 80.")
-    assert "surely fits is -p 02.base_precision=fp8" in answer.stderr
+    assert answer.stderr.startswith("warning: A100-80GB: training: a step needs 77.")
+    assert "surely fits is -p 02.base_precision=nf4" in answer.stderr
 
 
 def test_processes_share_a_base_in_its_own_precision_unless_another_was_asked_for():
