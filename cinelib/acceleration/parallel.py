@@ -72,9 +72,11 @@ def launch(job: SamplingJob, processes: int, timeout: float = 3600) -> dict[str,
     the same segment, each with a share of its tokens (Ulysses).
 
     Raises:
-        ValueError: tokens or attention heads that `processes` does not divide.
+        ValueError: fewer accelerators than processes, or tokens or attention heads that do not divide.
         ParallelError: a process failed, or all took longer than `timeout` seconds.
     """
+    if reason := lacking_devices(processes):
+        raise ValueError(reason)
     _check_divisible(job, processes)
     with tempfile.TemporaryDirectory(prefix="cinelib-parallel-") as folder:
         path = Path(folder) / "job.json"
@@ -92,6 +94,14 @@ def launch(job: SamplingJob, processes: int, timeout: float = 3600) -> dict[str,
         except subprocess.TimeoutExpired as error:
             raise ParallelError(f"{processes} processes took longer than {timeout} s") from error
         return _collect(Path(folder), len(job.segments))
+
+
+def lacking_devices(processes: int) -> str | None:
+    """Why `processes` processes cannot run here: each needs an accelerator of its own. None on a CPU."""
+    count = torch.accelerator.device_count()
+    if not 0 < count < processes:
+        return None
+    return f"{processes} processes need {processes} accelerators, one each; here: {count}"
 
 
 def _check_divisible(job: SamplingJob, processes: int) -> None:

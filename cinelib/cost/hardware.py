@@ -18,8 +18,8 @@ class Gpu:
         peak: dense bf16 TFLOP/s by its data sheet.
         link: GB/s that all-gathers between such GPUs reach, an assumption.
         share: of the peak, reached by Wan's transformer.
-        source: of `share`: a published time divided into the operations of `geometry.sampling_flops`, or
-            "assumed".
+        source: of `share`: "measured" (what `tests/benchmarks/results/accelerator.json` holds), a published
+            time divided into the operations of `geometry.sampling_flops`, or "assumed".
         error: how far off the time may be, as a share of it.
     """
 
@@ -45,12 +45,13 @@ class Gpu:
 
 
 RESERVED = 1.0  # GiB: a CUDA context, and what the libraries set up once
-_WAN = "Wan's table, I2V-14B 720P, 40 steps on one GPU"
+_H100 = "measured, LoRA steps and sampler passes of a random I2V-14B at 480p and 720p"  # shares 0.45 to 0.55
+_WAN = "assumed, from Wan's table for I2V-14B 720P; for an H100 the table gives 0.35, and 0.5 was measured"
 
 _GPUS = (
-    Gpu("A100-40GB", 39.4, 312, 200, 0.61, f"{_WAN} (80 GB card)", 0.3),
+    Gpu("A100-40GB", 39.4, 312, 200, 0.61, _WAN, 0.3),
     Gpu("A100-80GB", 79.1, 312, 200, 0.61, _WAN, 0.3),
-    Gpu("H100-80GB", 79.1, 989, 300, 0.35, _WAN, 0.4),
+    Gpu("H100-80GB", 79.1, 989, 300, 0.5, _H100, 0.11),
     Gpu("H200", 139.8, 989, 300, 0.54, "LightX2V's time of the official code on one H200", 0.4),
     Gpu("B200", 178.0, 2250, 500, 0.35, "assumed", 0.6),
     Gpu("L40S", 44.4, 362, 20, 0.5, "assumed", 0.5),

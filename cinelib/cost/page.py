@@ -16,8 +16,8 @@ from cinelib.units import readable_bytes, readable_seconds
 
 ASSUMPTIONS = (
     "exact: weights, adapters, operations, files (every clip at full length; videos and figures left out)",
-    "memory: live tensors of diffusers' own code, 5 % for the allocator, 1 GiB of each GPU for the driver; "
-    "± for what no rehearsal on a CPU sees: more holes, kernels' scratch memory (no GPU has measured it yet)",
+    "memory: live tensors of diffusers' own code, what the allocator keeps beyond them, 1 GiB a GPU for the "
+    "driver; ± of a step and of denoising: the largest miss on an H100; of VAE and encoders: assumed",
     "fits: yes even at the high end of the ±; tight within it; no not even at the low end",
     "it takes for granted: one encoder at a time while the cache is filled; a base that is stored or divided "
     "before it comes to the GPU; sampling by one process with a whole base, transformer and VAE in turn",

@@ -14,7 +14,7 @@ _A100 = {
     "control_steps": 500,
     "gradient_accumulation_steps": 4,
     "precision": "bf16",
-    "base_precision": "fp8",  # by `cinelib estimate` 85 GiB a step in bf16, more than an A100-80GB has
+    "base_precision": "fp8",  # by `cinelib estimate` 90 GiB a step in bf16, more than an A100-80GB has
     "gradient_checkpointing": True,
     "validation_every": 200,
     "checkpoint_every": 200,

@@ -15,7 +15,7 @@
 # |---|---|---|---|
 # | smoke | about 30 s | 1 GB | 4 steps, random weights: logic only |
 # | nano | about 3 min on 2 cores | 2 GB | 200 steps and 200 of the control, 2 clips a step |
-# | a100 | a month on one A100, by `cinelib estimate` | about 71 GiB of GPU memory, by `cinelib estimate` | 4000 steps and 500 of the control, 4 clips a step |
+# | a100 | a month on one A100, by `cinelib estimate` | about 76 GiB of GPU memory, by `cinelib estimate` | 4000 steps and 500 of the control, 4 clips a step |
 #
 # **Inputs:** the dataset of notebook 01, neutral stills of a storyboard. **Outputs:** `lora/` (`pytorch_lora_weights.safetensors`, the same for ComfyUI, a model card) and `control/`, `history.csv`, `tensorboard/`, `figures/signature.png`.
 

@@ -445,9 +445,10 @@ for row in frontier[is_cache].to_dict("records"):
 # - **Segments**: notebook 03 cuts a sequence at its keyframes. With both ends given, a segment needs nothing from its neighbours, so each process takes its own. This is the "sequence partitioning" of claim 12: no communication at all.
 #
 # `launch` starts real processes through `torchrun`, exactly as on a node with GPUs (NCCL there, gloo here). Each clip must come out *equal*, not similar.
+# Every process needs an accelerator of its own. With too few of them this comparison is left out, and says so.
 
 # %%
-from cinelib.acceleration.parallel import SamplingJob, Segment, launch
+from cinelib.acceleration.parallel import SamplingJob, Segment, lacking_devices, launch
 
 keyframes = sorted((stage.upstream("03_motion_stage") / "keyframes" / "lora").glob("*.png"))
 scene_of = {path: path.stem.rsplit("_", 1)[0] for path in keyframes}  # scene_0.png, scene_1.png, ...
@@ -462,27 +463,29 @@ job = SamplingJob(params.model, segments, few, params.flow_shift, lora=str(lora)
 print(f"{len(segments)} segments between keyframes: {[a.stem for a, _ in pairs]}")
 
 # %%
-outcomes = launch(job, params.processes)
-alone, fair = outcomes["single"], outcomes["threads"]
+left_out = lacking_devices(params.processes)
+outcomes = {} if left_out else launch(job, params.processes)
+if left_out:
+    stage.log(f"left out, the comparison of processes: {left_out}")
 
 
 def compare(mode: str) -> dict[str, object]:
     """One mode against all cores as threads, round by round, and its latents against one process's."""
-    outcome = outcomes[mode]
+    outcome, alone, fair = (outcomes[name] for name in (mode, "single", "threads"))
     ratios = np.divide(fair.seconds, outcome.seconds)
     gaps = [float((a - b).abs().max()) for a, b in zip(outcome.latents, alone.latents, strict=True)]
-    found = {"mode": mode, "seconds": np.median(outcome.seconds), "against threads": np.median(ratios)}
+    found = {"seconds": np.median(outcome.seconds), "against threads": np.median(ratios)}
     return {**found, "lowest": ratios.min(), "highest": ratios.max(), "largest difference": max(gaps)}
 
 
 # %%
-parallel = pd.DataFrame([compare(mode) for mode in outcomes]).set_index("mode")
-exact = float(parallel.loc[["segments", "context"], "largest difference"].max())
-assert exact < 1e-3, "processes disagree with one process"
+parallel = pd.DataFrame({mode: compare(mode) for mode in outcomes}).T
+exact = float(parallel.loc[["segments", "context"], "largest difference"].max()) if outcomes else None
+assert left_out or exact < 1e-3, "processes disagree with one process"
 print(
     f"{params.processes} processes, {len(segments)} segments, {params.parallel_steps} steps, {job.rounds} rounds"
 )
-parallel.style.format(precision=4)
+parallel.rename_axis("mode").style.format(precision=4)
 
 # %% [markdown]
 # - `single` is one process on *one* thread, `threads` one process on as many threads as there are processes: the fair rival on a laptop, which has no second GPU. `segments` and `context` run one thread in each process.
@@ -493,7 +496,7 @@ parallel.style.format(precision=4)
 # %% [markdown]
 # ## 7. What is published for the 14B model
 #
-# **Not measured here:** the table that Wan's authors publish for I2V-14B, 81 frames of 720 × 1280, 40 steps, with context parallelism over GPUs (and weights sharded by FSDP). The source's claims 9 and 10 stand beside this curve.
+# **Published, not measured here:** the table that Wan's authors publish for I2V-14B, 81 frames of 720 × 1280, 40 steps, with context parallelism over GPUs (and weights sharded by FSDP). The source's claims 9 and 10 stand beside this curve.
 
 # %%
 from pathlib import Path
@@ -517,6 +520,15 @@ scaling = pd.DataFrame(
 )
 scaling.insert(4, "efficiency", scaling["speed-up"] / scaling["GPUs"])
 scaling.style.format(precision=2).hide().set_caption("published by Wan's authors, not measured here")
+
+# %% [markdown]
+# **Measured on one H100:** the same code as here, on a 14B model with *random weights*. Time and memory do not depend on the weights. A pass is one call of the transformer; a guided step makes two.
+
+# %%
+own = yaml.safe_load(Path("data/accelerator.yaml").read_text("utf-8"))
+measured = pd.DataFrame(own["rows"]).set_index("row")
+measured["forecast / measured"] = measured["forecast seconds"] / measured["seconds"]
+measured.style.format(precision=2).set_caption(f"measured {own['measured']}")
 
 # %% [markdown]
 # ### Exercise 4.2: what part of the work does not scale? (medium, 10 minutes)
@@ -585,6 +597,7 @@ at_full = float(fits[(fits["size"] == "720 × 1280") & (fits["frames"] == 81)]["
 print(f"81 frames of 720 × 1280 would leave {at_full:.1f} steps")
 
 # %% [markdown]
+# On an H100 a pass was measured: 3.26 s at 480p, 12.13 s at 720p (81 frames). There 187 s is enough for 28 guided steps at 480p, or for 7 at 720p, decoding left out.
 # So 187 s is the time of a shorter or smaller clip, or of a handful of steps. Until somebody says which, it tells nothing about "720p sequences". **Claim 10** ("a 1.0x speed-up over the baseline") is the baseline's own row: a thing
 # compared with itself. Both teach a habit: never print a speed-up without the two settings and their quality.
 #
@@ -625,25 +638,27 @@ def steps_that_fit(budget, known_seconds, known_steps):
 # verdict follows from the seconds, for what they are worth on this machine.
 
 # %%
-gain, lowest, highest = parallel.loc["segments", ["against threads", "lowest", "highest"]]
+gained, proved = {"value": None, "reason": left_out}, {"value": exact, "reason": left_out}
+if outcomes:
+    gain, lowest, highest = parallel.loc["segments", ["against threads", "lowest", "highest"]]
+    gained, proved = {"value": gain, "interval": [lowest, highest], "n": job.rounds}, exact
 quiet = max(others, busy_share()) < 0.25
 itself = timings[baseline].speedup(timings[baseline])[0]
 unmeasured = "implemented, not measured here (needs {})"
 claim_09 = "contradicts itself" if at_full < 4 else unmeasured.format("an A100")
 claim_10 = "contradicts itself" if itself == 1 else "does not hold here"
 claim_12 = unmeasured.format("several devices and a quiet machine")
-if exact == 0 and lowest > 1.1 and quiet:
+if outcomes and exact == 0 and lowest > 1.1 and quiet:
     claim_12 = "holds here"
 print(f"claim 12: {claim_12}; largest difference between one and {params.processes} processes: {exact}")
 
 # %%
-gained = {"value": gain, "interval": [lowest, highest], "n": job.rounds}
 stage.save_metrics(
     {
         "claim_09": {"value": at_full, "unit": "steps of 81 frames at 720p in 187 s", "verdict": claim_09},
         "claim_10": {"value": itself, "unit": "x, the baseline against itself", "verdict": claim_10},
         "claim_12": {**gained, "unit": "x, segments against threads", "verdict": claim_12},
-        "context_parallel_max_difference": exact,
+        "context_parallel_max_difference": proved,
         "others_busy": {"value": others, "unit": "share of cores", "conditions": conditions()},
     }
 )

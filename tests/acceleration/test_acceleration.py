@@ -10,10 +10,10 @@ import yaml
 from diffusers import TaylorSeerCacheConfig
 from PIL import Image
 
-from cinelib.acceleration import timing
+from cinelib.acceleration import parallel, timing
 from cinelib.acceleration.fewer_steps import FewerSteps
 from cinelib.acceleration.first_block_cache import FirstBlockCache
-from cinelib.acceleration.parallel import ParallelError, SamplingJob, Segment, launch, sample
+from cinelib.acceleration.parallel import ParallelError, SamplingJob, Segment, lacking_devices, launch, sample
 from cinelib.acceleration.parameters import InferenceAcceleration
 from cinelib.acceleration.step_cache import BlockCounter, NoEffect, count_blocks, step_cache
 from cinelib.acceleration.taylorseer import TaylorSeer
@@ -191,6 +191,16 @@ def saved(tmp_path_factory, pipe):
     image = str(folder / "first.png")
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (32, 48, 3), dtype=np.uint8)).save(image)
     return folder / "model", image
+
+
+def test_processes_without_an_accelerator_of_their_own_are_refused(saved, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 0)
+    assert lacking_devices(2) is None  # on a CPU they share cores
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    monkeypatch.setattr(parallel.subprocess, "run", lambda *_, **__: pytest.fail("processes were started"))
+    assert lacking_devices(1) is None
+    with pytest.raises(ValueError, match="2 processes need 2 accelerators, one each; here: 1"):
+        launch(job(*saved), 2)
 
 
 @pytest.mark.parametrize(("processes", "what"), [(1, "12 tokens"), (5, "12 tokens"), (4, "2 heads")])

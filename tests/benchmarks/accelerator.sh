@@ -14,7 +14,7 @@ trap 'rm -rf "$metadata"' EXIT
 mkdir "$metadata/cinelib.dist-info"
 printf 'Metadata-Version: 2.1\nName: cinelib\nVersion: %s\n' \
     "$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" >"$metadata/cinelib.dist-info/METADATA"
-export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}:$metadata" PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false
+export PYTHONPATH="$PWD:$PWD/data/recipes${PYTHONPATH:+:$PYTHONPATH}:$metadata" PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false
 export HF_HUB_OFFLINE=1 DIFFUSERS_VERBOSITY=error TRANSFORMERS_VERBOSITY=error
 cp tests/benchmarks/results/accelerator_plan.json "$out/"  # before the first number
 timeout -k 5 "$seconds" "${PYTHON:-python3}" tests/benchmarks/accelerator.py --out "$out" \

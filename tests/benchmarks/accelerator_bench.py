@@ -15,8 +15,9 @@ import torch
 from accelerator_rows import Row
 from lora_14b import TINY, build
 
-from cinelib import lora, low_precision, wan
-from cinelib.geometry import WAN_14B, Geometry
+from cinelib.style import lora
+from cinelib.wan import low_precision, pipeline
+from cinelib.wan.geometry import WAN_14B, Geometry
 
 
 @contextlib.contextmanager
@@ -42,7 +43,7 @@ class Bench:
         changes = {**TINY, "num_layers": 4} if tiny else {}
         self.config = {**WAN_14B["transformer"], **changes}
         self.configs = {**WAN_14B, "transformer": self.config}
-        self.device = torch.device("cpu") if tiny else wan.default_device()
+        self.device = torch.device("cpu") if tiny else pipeline.default_device()
         self.base = ""
         self.transformer = build(self.config, self.device)
 

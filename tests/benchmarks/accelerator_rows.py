@@ -1,8 +1,9 @@
-"""What is measured on an accelerator, in order of value, and what `cinelib plan` says of each row.
+"""What is measured on an accelerator, in order of value, and what `cinelib estimate` says of each row.
 
-python tests/benchmarks/accelerator_rows.py --gpu H100-80GB > tests/benchmarks/results/accelerator_plan.json
+python tests/benchmarks/accelerator_rows.py --gpu H100-80GB > FORECAST
 
-The forecast is written before the run and travels with it, so that it cannot learn from the results.
+The forecast in `results/` was written before the run of 2026-11-26 and travelled with it, so that it could
+not learn from the results. The estimate has learned from them since: do not write that file anew.
 """
 
 import argparse
@@ -83,50 +84,44 @@ ROWS = (
 
 
 def plan(row: Row, gpu: str, configs: Mapping[str, Any] | None = None) -> dict[str, float]:
-    """What `cinelib plan` reckons for a row on `gpu`: it knows sizes and storage, but no technique's gain."""
-    from cinelib.forecast import hardware, rehearsal
-    from cinelib.geometry import WAN_14B, Geometry
+    """What `cinelib estimate` reckons for a row on `gpu`: it knows sizes and storage, no technique's gain."""
+    from cinelib.cost import hardware, rehearsal
+    from cinelib.cost.memory import Memory
+    from cinelib.cost.step import Step
+    from cinelib.wan import layers
+    from cinelib.wan.geometry import WAN_14B, Geometry
 
     if row.kind == "smoke":
         return {}
     configs = configs or WAN_14B
     config = {**configs["transformer"], "num_layers": row.depth}
     geometry = Geometry({**configs, "transformer": config}, *row.size, row.num_frames)
-    card = hardware.find(gpu)
-    speed = card.share * card.peak * 1e12
     base = _base_bytes(row, configs["transformer"])
     if row.kind == "sampler":
         work = geometry.flops() / (row.depth if row.technique == "first-block cache" else 1)
-        passing = 1.05 * rehearsal.denoising_bytes(geometry, half=True)
-        found = {"operations": work, "seconds": work / speed, "bytes": base + passing}
+        full = Memory(base, 0.0, 0.0, rehearsal.denoising_bytes(geometry, True))
     else:
-        found = _lora_plan(row, geometry, speed, base)
-    return {**found, "seconds_error": card.error}
+        step = Step(geometry, 8, "attn2", half=True, checkpointing=row.checkpointing)
+        adapted = layers.adapted_layers(config, "attn2").values()
+        adapter = 16 * 8 * sum(inputs + outputs for inputs, outputs in adapted)
+        work, full = step.operations, Memory(base, adapter, step.saved_bytes, step.passing_bytes)
+    card = hardware.find(gpu)
+    seconds = work / (card.share * card.peak * 1e12)
+    found = {"operations": work, "seconds": seconds, "seconds_error": card.error}
+    return {**found, "bytes": full.total, "bytes_error": full.error}
 
 
 def _base_bytes(row: Row, config: Mapping[str, Any]) -> float:
-    from cinelib.forecast import memory, parts
+    """Of all blocks, whatever `row.depth`: they stay in memory."""
+    from cinelib.cost.memory import STORED
+    from cinelib.wan import layers
 
-    linear = sum(inputs * outputs for inputs, outputs in parts.block_layers(config).values())
+    whole = layers.count("transformer", config)
+    if not row.base:
+        return 2.0 * whole
+    linear = sum(inputs * outputs for inputs, outputs in layers.block_layers(config).values())
     cast_up = (1 if row.checkpointing else row.depth) / config["num_layers"]
-    return memory.base_bytes(parts.count("transformer", config), linear, row.base, 2, cast_up)
-
-
-def _lora_plan(row: Row, geometry: Any, speed: float, base: float) -> dict[str, float]:
-    from cinelib.forecast import memory, operations, parts, step
-
-    one = step.make(geometry, 8, "attn2", half=True, checkpointing=row.checkpointing)
-    layers = parts.adapted_layers(geometry.configs["transformer"], "attn2").values()
-    adapter = memory.adapter_bytes(8 * sum(inputs + outputs for inputs, outputs in layers), False)
-    full = memory.Memory(base, adapter, memory.saved_bytes(one), memory.passing_bytes(one))
-    work = operations.of_step(one)
-    return {
-        "operations": work.total,
-        "seconds": work.total / speed,
-        "forward": work.forward / speed,
-        "bytes": full.total,
-        "bytes_error": full.error,
-    }
+    return 2 * (whole - linear) + (STORED[row.base] + 2 * cast_up) * linear
 
 
 def tiny(row: Row) -> Row:

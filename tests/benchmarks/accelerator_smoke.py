@@ -1,4 +1,4 @@
-"""The tests of tests/test_accelerator.py, one line of JSON each as soon as it is known.
+"""The tests of tests/style/test_accelerator.py, one line of JSON each as soon as it is known.
 
 python tests/benchmarks/accelerator_smoke.py LINES [GO]
 
@@ -17,7 +17,7 @@ import peft  # noqa: F401
 import pytest
 from diffusers import WanImageToVideoPipeline  # noqa: F401
 
-TESTS = Path(__file__).resolve().parents[1] / "test_accelerator.py"
+TESTS = Path(__file__).resolve().parents[1] / "style" / "test_accelerator.py"
 
 
 class Lines:

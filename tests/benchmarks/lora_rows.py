@@ -9,8 +9,8 @@ from diffusers import WanTransformer3DModel
 from lora_14b import batch
 from transformer_14b import clock, depth, fresh_peak, peak, seconds_of, spread
 
-from cinelib import flow_matching, lora
-from cinelib.geometry import Geometry
+from cinelib.style import flow_matching, lora
+from cinelib.wan.geometry import Geometry
 
 
 class LoraStep:

@@ -14,15 +14,16 @@ from accelerator_rows import Row
 from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig, WanTransformer3DModel
 from transformer_14b import depth, fresh_peak, peak, seconds_of, spread
 
-from cinelib.acceleration import WAN_TAYLORSEER_MODULES, step_cache
-from cinelib.geometry import Geometry
+from cinelib.acceleration.step_cache import step_cache
+from cinelib.acceleration.taylorseer import MODULES
+from cinelib.wan.geometry import Geometry
 
 _TAYLORSEER = TaylorSeerCacheConfig(
     cache_interval=1000,
     disable_cache_before_step=2,
     max_order=1,
     taylor_factors_dtype=torch.bfloat16,
-    cache_identifiers=WAN_TAYLORSEER_MODULES,
+    cache_identifiers=MODULES,
 )
 CACHES = {"first-block cache": (FirstBlockCacheConfig(threshold=1e9), 1), "TaylorSeer": (_TAYLORSEER, 2)}
 TECHNIQUES = ("", "fp8 storage", "compiled blocks", "attention flash", "attention cudnn", *CACHES)
@@ -101,9 +102,9 @@ def _cached(row: Row, call: Forward, until: float) -> dict[str, Any]:
     config, computed = CACHES[row.technique]
     cuda = call.transformer.device.type == "cuda"
     before = torch.cuda.memory_allocated() if cuda else 0
-    with step_cache(call.transformer, config) as ledger:
+    with step_cache(call.transformer, config) as counter:
         for _ in range(computed):
             call()
         kept = torch.cuda.memory_allocated() - before if cuda else 0
         seconds = seconds_of(call, call.transformer.device, row.repeats, until)
-    return {**spread(seconds), "kept_bytes": kept, "blocks_computed": ledger.per_call().tolist()}
+    return {**spread(seconds), "kept_bytes": kept, "blocks_computed": counter.per_call().tolist()}

@@ -1,7 +1,9 @@
 """`cinelib estimate`: its numbers against models that are really built, counted and run."""
 
 import dataclasses
+import importlib
 import json
+from pathlib import Path
 
 import pytest
 import style_dataset
@@ -25,6 +27,7 @@ from cinelib.wan import layers
 from cinelib.wan.catalogue import CATALOGUE
 from cinelib.wan.geometry import Geometry, read_configs
 
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 TINY = {"num_attention_heads": 3, "in_channels": 36, "out_channels": 16}
 VAE = {"z_dim": 16, "dim_mult": [1, 2, 4, 4], "temperal_downsample": [False, True, True]}
 CLIP = {"image_size": 28, "patch_size": 14}
@@ -132,23 +135,24 @@ def test_the_peak_is_bounded_by_the_forecast_and_not_far_below_it(half, checkpoi
 
 
 # (profile, changes): bytes at the fullest moment and of a step, operations a step, bytes of the cache and of
-# checkpoints, as they were when operations and memory were reckoned by formulas of our own
+# checkpoints. Operations are as they were when formulas of our own reckoned them. The two memories grew when an
+# H100 showed that the allocator keeps the root of the live bytes (in GiB) beyond them, and not 5 %.
 PREDICTED = {
-    ("smoke", ()): (1.54054e07, 1.17835e06, 2.47498e07, 1316624, 221184),
-    ("nano", ()): (6.11859e07, 6.11859e07, 9.49556e09, 14267152, 7077888),
-    ("a100", ()): (7.64717e10, 7.64717e10, 1.05911e17, 5799424784, 1101004800),
-    ("paper", ()): (9.18124e10, 9.18124e10, 1.05911e17, 5799424784, 1101004800),
+    ("smoke", ()): (1.38600e08, 2.76938e07, 2.47498e07, 1316624, 221184),
+    ("nano", ()): (2.30404e08, 2.30404e08, 9.49556e09, 14267152, 7077888),
+    ("a100", ()): (8.14150e10, 8.14150e10, 1.05911e17, 5799424784, 1101004800),
+    ("paper", ()): (9.67557e10, 9.67557e10, 1.05911e17, 5799424784, 1101004800),
     ("a100", (("gradient_checkpointing", False), ("base_precision", ""))): (
-        *(8.05231e11, 8.05231e11, 7.96777e16, 5799424784, 1101004800),
+        *(7.96578e11, 7.96578e11, 7.96777e16, 5799424784, 1101004800),
     ),
     ("a100", (("targets", "attn1+attn2+ffn"), ("rank", 32))): (
-        *(8.53348e10, 8.53348e10, 1.07405e17, 5799424784, 10055843840),
+        *(9.03850e10, 9.03850e10, 1.07405e17, 5799424784, 10055843840),
     ),
     ("a100", (("model", "Wan-AI/Wan2.2-I2V-A14B-Diffusers"),)): (
-        *(7.27752e10, 7.27752e10, 1.0532e17, 5483623184, 1468006400),
+        *(7.77022e10, 7.77022e10, 1.0532e17, 5483623184, 1468006400),
     ),
     ("a100", (("model", "Wan-AI/Wan2.2-TI2V-5B-Diffusers"), ("height", 704), ("num_frames", 121))): (
-        *(3.01137e10, 2.41953e10, 7.7936e15, 1848832784, 330301440),
+        *(3.37960e10, 2.74675e10, 7.7936e15, 1848832784, 330301440),
     ),
 }
 
@@ -171,9 +175,12 @@ def test_blocks_that_are_adapted_differently_are_rehearsed_one_by_one():
 
 
 def test_memory_grows_with_the_clip_as_the_author_of_diffusion_pipe_measured():
-    """Wan 14B, bf16 under checkpointing: 12.2 GB at 512 x 512 x 21, 15.7 GB at 41 frames (its issue 153)."""
+    """Wan 14B, bf16 under checkpointing: 12.2 GB at 512 x 512 x 21, 15.7 GB at 41 frames (its issue 153).
+
+    Of live tensors: with what the allocator kept on our H100 we would say about 4.5 GB for these 3.5.
+    """
     short, long = (
-        outlook.Outlook(resolve_style(height=512, width=512, num_frames=frames), 1).a_step.total
+        outlook.Outlook(resolve_style(height=512, width=512, num_frames=frames), 1).a_step.live
         for frames in (21, 41)
     )
     assert (long - short) / 1e9 == pytest.approx(3.5, rel=0.15)
@@ -216,7 +223,7 @@ def test_the_plan_of_the_paper_states_the_published_counts_and_its_error():
     answer = plan("--profile", "a100", "--gpu", "H200")
     assert "16,394,878,784" in answer.stdout and "5,680,910,336" in answer.stdout
     assert "19,660,800" in answer.stdout and "75,600 tokens" in answer.stdout
-    assert "71.2 GiB ± 5.4 GiB" in answer.stdout and "±40%" in answer.stdout
+    assert "75.8 GiB ± 1.5 GiB" in answer.stdout and "±40%" in answer.stdout
 
 
 def test_what_cannot_fit_is_refused_with_the_nearest_that_does():
@@ -267,10 +274,36 @@ def test_a_low_precision_base_saves_nothing_without_recomputation():
 
 def test_the_shares_of_the_peak_are_those_of_the_published_times():
     film = Geometry(CATALOGUE["Wan-AI/Wan2.1-I2V-14B-720P-Diffusers"].configs, 720, 1280, 81)
-    for name, seconds in {"A100-80GB": 2715.5, "H100-80GB": 1491.6, "H200": 974.0}.items():
+    for name, seconds in {"A100-80GB": 2715.5, "H200": 974.0}.items():
         gpu = hardware.GPUS[name]
         assert film.sampling_flops(40) / seconds / (gpu.peak * 1e12) == pytest.approx(gpu.share, abs=0.015)
         assert outlook.Outlook(resolve_style(), 40).clip_seconds(gpu) == pytest.approx(seconds, rel=0.03)
+
+
+MEASURED = json.loads((RESULTS / "accelerator.json").read_text("utf-8"))["rows"]
+PLAIN = [row for row in MEASURED if row["kind"] != "smoke" and row["technique"] in ("", "fp8 storage")]
+
+
+@pytest.mark.parametrize("row", PLAIN, ids=[row["name"] for row in PLAIN])
+def test_what_an_h100_measured_lies_within_the_stated_error(row, monkeypatch):
+    """Every plain row; caches and other kernels are techniques that the estimate does not know."""
+    monkeypatch.syspath_prepend(RESULTS.parent)
+    rows = importlib.import_module("accelerator_rows")
+    fields = {field.name for field in dataclasses.fields(rows.Row)} - {"published"}
+    given = rows.Row(**{name: value for name, value in row.items() if name in fields})
+    found = rows.plan(given, "H100-80GB")
+    seconds = row.get("seconds", row.get("seconds_reckoned"))
+    assert seconds == pytest.approx(found["seconds"], rel=found["seconds_error"])
+    missed = row["peak_bytes"]["reserved"] - found["bytes"]
+    assert missed <= found["bytes_error"]
+    if given.checkpointing:  # without, the allocator keeps less than is said
+        assert missed >= -found["bytes_error"]
+
+
+def test_the_h100_says_measured_and_the_a100_assumed():
+    answer = plan("--gpu", "H100-80GB", "--gpu", "A100-80GB")
+    assert "share of H100-80GB: measured" in answer.stdout and "±11%" in answer.stdout
+    assert "share of A100-80GB: assumed" in answer.stdout and "±30%" in answer.stdout
 
 
 @pytest.mark.parametrize(
@@ -393,31 +426,36 @@ def test_each_moment_has_its_own_weights():
 
 
 def test_sample_clips_are_given_up_before_the_base_is_rounded():
-    small = {"height": 480, "width": 832, "num_frames": 17, "base_precision": "fp8"}
+    small = {"height": 480, "width": 832, "num_frames": 85, "base_precision": "fp8"}
     fp8 = outlook.Outlook(resolve_style(**small), 40)
-    gpu = hardware.GPUS["RTX-4090"]
-    assert gpu.holds(fp8.a_step) == "tight" and fp8.fits(gpu) == "no"
-    narrower = fp8.with_changes(num_frames=13)
-    assert narrower.nearest(gpu)[1] == {"sample_every": 0}
-    needed = narrower.with_changes(patience=5, early_stopping="perceptual")
+    gpu = hardware.GPUS["A6000"]
+    assert gpu.holds(fp8.a_step) == "yes" and fp8.fits(gpu) == "tight"
+    assert fp8.nearest(gpu)[1] == {"sample_every": 0}
+    needed = fp8.with_changes(patience=5, early_stopping="perceptual")
     assert needed.nearest(gpu)[1] == {"base_precision": "nf4"}
+
+
+class Given(memory.Memory):
+    """Of which the allocator keeps nothing."""
+
+    kept = 0.0
 
 
 def test_a_verdict_knows_its_error():
     gpu = hardware.GPUS["A100-80GB"]
     free = gpu.free * GIB
     for share, verdict in ((0.90, "yes"), (0.98, "tight"), (1.02, "tight"), (1.10, "no")):
-        assert gpu.holds(memory.Memory(0, 0, share * free / 1.05, 0, unsure=0.05)) == verdict
+        assert gpu.holds(Given(0, 0, 0, share * free, unsure=0.05)) == verdict
     assert gpu.holds(memory.Memory(free, 0, 0, 0)) == "yes"  # weights are exact
     assert gpu.holds(memory.Memory(free + 1, 0, 0, 0)) == "no"
 
 
 def test_what_may_not_fit_is_warned_of_and_not_refused():
-    two = ["-p", "02.model=Wan-AI/Wan2.2-I2V-A14B-Diffusers", "-p", "02.base_precision="]
+    two = ["-p", "02.model=Wan-AI/Wan2.2-I2V-A14B-Diffusers", "-p", "02.num_frames=89"]
     answer = plan(*two, "--gpu", "A100-80GB")
     assert answer.exit_code == 0 and "tight" in answer.stdout
-    assert answer.stderr.startswith("warning: A100-80GB: training: a step needs 80.")
-    assert "surely fits is -p 02.base_precision=fp8" in answer.stderr
+    assert answer.stderr.startswith("warning: A100-80GB: training: a step needs 77.")
+    assert "surely fits is -p 02.base_precision=nf4" in answer.stderr
 
 
 def test_processes_share_a_base_in_its_own_precision_unless_another_was_asked_for():

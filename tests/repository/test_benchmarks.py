@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -59,6 +60,32 @@ def test_the_forecast_beside_the_accelerators_rows_was_made_for_them(monkeypatch
     assert step["bytes"] == pytest.approx(script("lora_14b").predict((480, 832), 81, True, None)["bytes"])
     half = rows.plan(dataclasses.replace(rows.ROWS[0], depth=20), plan["gpu"])
     assert half["operations"] == pytest.approx(step["operations"] / 2, rel=0.01)
+
+
+def test_what_was_measured_stands_beside_the_forecast_that_was_made_before():
+    """The forecast is that of the estimate as it stood then; only names are compared with today's rows."""
+    plan, found = (
+        json.loads((FOLDER / "results" / f"accelerator{name}.json").read_text()) for name in ("_plan", "")
+    )
+    assert {row["name"]: row["plan"] for row in plan["rows"]} == {r["name"]: r["plan"] for r in found["rows"]}
+    assert {row["result"] for row in found["rows"]} == {"ran"}
+    assert "H100" in found["conditions"]["card"] and found["conditions"]["started"].startswith("2026-11-26")
+
+
+def test_the_short_table_for_notebooks_is_that_of_the_whole_record():
+    found = json.loads((FOLDER / "results" / "accelerator.json").read_text())["rows"]
+    short = yaml.safe_load((FOLDER.parents[1] / "data" / "accelerator.yaml").read_text("utf-8"))["rows"]
+    whole = [
+        {
+            "seconds": round(row.get("seconds", row.get("seconds_reckoned")), 2),
+            "forecast seconds": round(row["plan"]["seconds"], 2),
+            "GiB": round(row["peak_bytes"]["reserved"] / 2**30, 1),
+            "forecast GiB": round(row["plan"]["bytes"] / 2**30, 1),
+        }
+        for row in found
+        if row["kind"] != "smoke"
+    ]
+    assert all({key: row[key] for key in whole[0]} in whole for row in short)
 
 
 @pytest.mark.slow

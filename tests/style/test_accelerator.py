@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import dataclasses
 import os
 
 import numpy as np
@@ -19,25 +18,30 @@ plain_video.stand_in()
 import style_dataset  # noqa: E402
 import tiny_training  # noqa: E402
 import tiny_wan  # noqa: E402
-from tiny_training import CARD, ENCODING, MODEL, RECIPE, weights  # noqa: E402
+from tiny_training import CARD, ENCODING, MODEL, RECIPE, changed, weights  # noqa: E402
 
-from cinelib import acceleration, cache, examples, generation, lora, low_precision, samples, training, wan  # noqa: E402
-from cinelib.dataset import VideoFolder  # noqa: E402
-from cinelib.storyboard import read_storyboard  # noqa: E402
+from cinelib.acceleration import taylorseer, timing  # noqa: E402
+from cinelib.acceleration.step_cache import step_cache  # noqa: E402
+from cinelib.motion.sequence import sequence, style_keyframes  # noqa: E402
+from cinelib.preparation.dataset import VideoFolder  # noqa: E402
+from cinelib.preparation.storyboard import read_storyboard  # noqa: E402
+from cinelib.style import cache, encoded_clips, lora, samples  # noqa: E402
+from cinelib.wan import sampling  # noqa: E402
+from cinelib.wan.pipeline import default_device, load_pipeline  # noqa: E402
 
-DEVICE = wan.default_device()
+DEVICE = default_device()
 REHEARSAL = bool(os.environ.get("CINELIB_REHEARSAL"))
 pytestmark = [
     pytest.mark.accelerator,
     pytest.mark.skipif(DEVICE.type == "cpu" and not REHEARSAL, reason="no GPU here"),
 ]
 ENCODERS = ("vae", "text_encoder", "image_encoder")
-SAMPLING = generation.Sampling(32, 48, 5, 3, 3.0)
+SETTINGS = sampling.Sampling(32, 48, 5, 3, 3.0)
 STILL = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8))
 
 
 def pipeline(**more):
-    return wan.load_pipeline(MODEL, **{"flow_shift": 3.0, **more})
+    return load_pipeline(MODEL, **{"flow_shift": 3.0, **more})
 
 
 def on_device(pipe):
@@ -60,20 +64,20 @@ def pipe():
 def encoded(tmp_path_factory):
     base = tmp_path_factory.mktemp("device")
     style_dataset.write(base / "set")
-    encoders, store = examples.Encoders(MODEL), cache.Cache(base / "cache")
+    encoders, store = encoded_clips.Encoders(MODEL), cache.Cache(base / "cache")
     assert encoders.device.type == DEVICE.type
-    found = examples.encode_clips(VideoFolder.open(base / "set"), ENCODING, encoders, store)
-    null = examples.encode_text("", encoders, store)
+    found = encoded_clips.encode_clips(VideoFolder.open(base / "set"), ENCODING, encoders, store)
+    null = encoded_clips.encode_text("", encoders, store)
     encoders.close()
     return found, null
 
 
 def test_encoders_answer_as_on_a_cpu(encoded, tmp_path):
-    encoders, store = examples.Encoders(MODEL, device="cpu"), cache.Cache(tmp_path / "cache")
+    encoders, store = encoded_clips.Encoders(MODEL, device="cpu"), cache.Cache(tmp_path / "cache")
     style_dataset.write(tmp_path / "set", 1)
     clips = VideoFolder.open(tmp_path / "set")
-    wanted = examples.read_batch(examples.encode_clips(clips, ENCODING, encoders, store), 1)
-    found = examples.read_batch(encoded[0][:1], 1)
+    wanted = encoded_clips.read_batch(encoded_clips.encode_clips(clips, ENCODING, encoders, store), 1)
+    found = encoded_clips.read_batch(encoded[0][:1], 1)
     for name in ("latents", "condition", "image_embeds", "prompt_embeds"):
         near(getattr(found, name), getattr(wanted, name), 0.05 if name == "prompt_embeds" else 0.02)
 
@@ -95,25 +99,25 @@ def adapted(base):
 
 @pytest.mark.parametrize("base, checkpointing", [("", False), ("fp8", True)])
 def test_an_adapter_is_trained_sampled_resumed_and_loaded(encoded, tmp_path, base, checkpointing):
-    found, null = encoded
+    found, _null = encoded
     changes = {"precision": "bf16", "gradient_checkpointing": checkpointing, "max_train_steps": 4}
-    recipe = dataclasses.replace(RECIPE, **changes)
-    settings = samples.SampleClips(tmp_path / "clips", 16, every=3, num_inference_steps=2)
-    settings.folder.mkdir()
+    settings = samples.SampleClips(16, every=3, num_inference_steps=2)
+    clips = tmp_path / "clips"
+    clips.mkdir()
 
     def train():
         full = adapted(base)
         start = weights(full.transformer)
-        drawn = samples.Samples(settings, full.vae, full.scheduler, found[:1], Difference())
-        given = (full.transformer, found[1:], found[:1], null, recipe, tmp_path / "checkpoints")
-        return full, start, training.train(*given, samples=drawn, log=print)
+        drawn = samples.Samples(settings, clips, full.vae, full.scheduler, found[:1], Difference())
+        given = full.transformer, encoded, tmp_path / "checkpoints", changed(RECIPE, **changes)
+        return full, start, tiny_training.fit(*given, drawn, print)
 
     full, start, history = train()
     assert history.step == 4 and all(np.isfinite(row["loss"]) for row in history.validation)
     after = weights(full.transformer)
     assert all(value.dtype == torch.float32 and value.device.type == DEVICE.type for value in after.values())
     assert any(not torch.equal(start[name], after[name]) for name in start)
-    assert list(settings.folder.iterdir())
+    assert list(clips.iterdir())
     again, _, resumed = train()
     assert resumed.resumed_at == [4]
     assert all(torch.equal(value, after[name]) for name, value in weights(again.transformer).items())
@@ -127,36 +131,34 @@ def test_an_adapter_is_trained_sampled_resumed_and_loaded(encoded, tmp_path, bas
 def test_a_clip_is_sampled_on_the_device_as_on_a_cpu():
     both = [pipeline(dtype=torch.float32, device=device) for device in (DEVICE, "cpu")]
     assert on_device(both[0])
-    ours, theirs = (generation.generate_latents(pipe, STILL, "a knight", SAMPLING) for pipe in both)
+    ours, theirs = (sampling.generate_latents(pipe, STILL, "a knight", SETTINGS) for pipe in both)
     near(ours, theirs, 0.02)
-    last = [generation.generate_latents(pipe, STILL, "a knight", SAMPLING, last=STILL) for pipe in both]
+    last = [sampling.generate_latents(pipe, STILL, "a knight", SETTINGS, last=STILL) for pipe in both]
     near(last[0], last[1], 0.02)
 
 
 @pytest.mark.parametrize("base", ["", "fp8"])
 def test_components_that_come_and_go_sample_the_same_clip(base):
-    wanted = generation.generate(pipeline(base_precision=base), STILL, "a knight", SAMPLING)
+    wanted = sampling.generate(pipeline(base_precision=base), STILL, "a knight", SETTINGS)
     offloaded = pipeline(base_precision=base, offload=True)
-    found = generation.generate(offloaded, STILL, "a knight", SAMPLING)
+    found = sampling.generate(offloaded, STILL, "a knight", SETTINGS)
     assert np.abs(found.astype(float) - wanted).mean() < 1
-    again = generation.each(
-        offloaded, lambda own, text: generation.generate(own, STILL, text, SAMPLING), ["a knight"], SAMPLING
+    again = sampling.each(
+        offloaded, lambda own, text: sampling.generate(own, STILL, text, SETTINGS), ["a knight"], SETTINGS
     )
     assert np.abs(again[0].astype(float) - found).mean() < 1
 
 
 def test_a_scene_is_styled_and_expanded(pipe):
     scene = read_storyboard(tiny_training.ROOT / "data" / "storyboard")[0]
-    frames = generation.style_keyframes(pipe, scene, SAMPLING)[:2]
-    clip = generation.sequence(pipe, scene, frames, SAMPLING)
+    frames = style_keyframes(pipe, scene, SETTINGS)[:2]
+    clip = sequence(pipe, scene, frames, SETTINGS)
     assert clip.shape == (5, 32, 48, 3) and clip.dtype == np.uint8
 
 
-def taylorseer():
-    patterns = acceleration.WAN_TAYLORSEER_MODULES
-    return TaylorSeerCacheConfig(
-        cache_interval=2, disable_cache_before_step=1, max_order=1, cache_identifiers=patterns
-    )
+PREDICTED = TaylorSeerCacheConfig(
+    cache_interval=2, disable_cache_before_step=1, max_order=1, cache_identifiers=taylorseer.MODULES
+)
 
 
 @pytest.mark.parametrize(
@@ -164,15 +166,15 @@ def taylorseer():
     [
         (FirstBlockCacheConfig(threshold=0.0), False),
         (FirstBlockCacheConfig(threshold=1e9), True),
-        (taylorseer(), True),
+        (PREDICTED, True),
     ],
     ids=["threshold 0", "always", "TaylorSeer"],
 )
 def test_step_caches_act_on_the_device(pipe, config, skips):
-    wanted = generation.generate_latents(pipe, STILL, "a knight", SAMPLING)
-    with acceleration.step_cache(pipe.transformer, config) as ledger:
-        found = generation.generate_latents(pipe, STILL, "a knight", SAMPLING)
-    assert bool(ledger.skipped) == skips and torch.isfinite(found).all()
+    wanted = sampling.generate_latents(pipe, STILL, "a knight", SETTINGS)
+    with step_cache(pipe.transformer, config) as counter:
+        found = sampling.generate_latents(pipe, STILL, "a knight", SETTINGS)
+    assert bool(counter.skipped) == skips and torch.isfinite(found).all()
     assert skips or torch.equal(found, wanted)
 
 
@@ -199,12 +201,15 @@ def test_attention_kernels_agree(name):
 
 
 def test_stored_bits_shrink_what_lies_on_the_device():
-    plain, small = (pipeline(without=ENCODERS, base_precision=base).transformer for base in ("", "fp8"))
-    assert low_precision.stored_bytes(small) < low_precision.stored_bytes(plain)
+    sizes = []
+    for base in ("", "fp8"):
+        stored = pipeline(without=ENCODERS, base_precision=base).transformer.parameters()
+        sizes.append(sum(weight.nbytes for weight in stored if weight.device.type == DEVICE.type))
+    assert 0 < sizes[1] < sizes[0]
 
 
 def test_times_wait_for_the_device(pipe):
-    found, _ = acceleration.interleaved(
-        {"plain": lambda k: generation.generate_latents(pipe, STILL, "a knight", SAMPLING)}, rounds=2
+    found, _ = timing.interleaved(
+        {"plain": lambda k: sampling.generate_latents(pipe, STILL, "a knight", SETTINGS)}, rounds=2
     )
-    assert found["plain"].median > 0 and torch.__version__ in acceleration.conditions()
+    assert found["plain"].median > 0 and torch.__version__ in timing.conditions()
