@@ -93,4 +93,8 @@ def test_modules_are_short():
         path.name: count for path in MODULES if (count := len(path.read_text("utf-8").splitlines())) > 250
     }
     assert not long
-    assert sum(len(path.read_text("utf-8").splitlines()) for path in MODULES) <= 15_000
+
+
+def test_the_package_stays_thin():
+    # 15,000 is the aim. Raise this for a feature, never for convenience; lower it when something goes.
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in MODULES) <= 15_900
