@@ -135,8 +135,8 @@ def test_the_peak_is_bounded_by_the_forecast_and_not_far_below_it(half, checkpoi
 
 
 # (profile, changes): bytes at the fullest moment and of a step, operations a step, bytes of the cache and of
-# checkpoints. Operations are as they were when formulas of our own reckoned them. The two memories grew when
-# an H100 showed that the allocator keeps the root of the live bytes (in GiB) beyond them, and not 5 %.
+# checkpoints. Operations are as they were when formulas of our own reckoned them. Both memories grew when an
+# H100 showed that the allocator keeps the root of the live bytes (in GiB) beyond them, and not 5 %.
 PREDICTED = {
     ("smoke", ()): (1.38600e08, 2.76938e07, 2.47498e07, 1316624, 221184),
     ("nano", ()): (2.30404e08, 2.30404e08, 9.49556e09, 14267152, 7077888),
