@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-
 from backlot import render, sample_scene
 from backlot.action import faces_camera
 
