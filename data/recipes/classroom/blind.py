@@ -1,4 +1,4 @@
-"""`python -m classroom.blind`: last frames of generated clips, numbered, for somebody who has not seen the captions.
+"""`python -m classroom.blind`: last frames of generated clips, numbered, for who has not seen the captions.
 
 Who looks names subject, world, light and action; the key, a file of its own, tells what was asked for.
 """
@@ -37,11 +37,10 @@ def sheet(pictures: Sequence[np.ndarray]) -> Image.Image:
 
 def key(clips: scenes.Clips) -> list[dict[str, str | int]]:
     """Per number what the scene holds."""
+    told = zip(clips.captions, clips.attributes, strict=True)
     return [
         {"number": number, "caption": caption, **{name: values[name] for name in ASKED}}
-        for number, (caption, values) in enumerate(
-            zip(clips.captions, clips.attributes, strict=True), start=1
-        )
+        for number, (caption, values) in enumerate(told, start=1)
     ]
 
 

@@ -147,7 +147,7 @@ def nano_text(
     hardware: str,
     limits: str,
 ) -> str:
-    """The same card with the command that trained, the table `stages` and the words for `seeds` as they are."""
+    """The same card with the command that trained, its table `stages` and the words for `seeds` given."""
     num_frames, height, width = shape
     return HEADER.format(tag="image-to-video", library="diffusers") + NANO.format(
         command=command,
