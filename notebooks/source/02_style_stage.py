@@ -775,7 +775,7 @@ figure
 # Same still, same prompt, same noise. Only the adapter's weight differs: 0 is the base model, exactly.
 
 # %%
-from cinelib.preparation.storyboard import Scene
+from cinelib.preparation.storyboard import StoryboardScene
 from cinelib.wan import sampling
 
 settings = sampling.Sampling(
@@ -788,7 +788,7 @@ settings = sampling.Sampling(
 )
 
 
-def sample(pipe, scene: Scene) -> np.ndarray:
+def sample(pipe, scene: StoryboardScene) -> np.ndarray:
     """A clip (T, H, W, 3) with the adapters as they are set."""
     still = open_still(scene.stills[0], params.height, params.width)
     return sampling.generate(pipe, still, encoding.trigger + scene.text, settings, (scene.name,))
@@ -855,7 +855,7 @@ cloth = {name: mask for name, mask in masks.items() if mask.any()}
 
 
 # %%
-def to_the_film(clip: np.ndarray, seen: Look, scene: Scene) -> dict[str, float]:
+def to_the_film(clip: np.ndarray, seen: Look, scene: StoryboardScene) -> dict[str, float]:
     """The distances of one clip (T, H, W, 3) and its look."""
     found = {"grade": grade_distance(seen, reference), "lighting": lighting_distance(seen, reference).luma}
     if scene.name in cloth:

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.torch import load_file
 
 from classroom import card, checkpoint, progress
-from classroom.export import HISTORY, PROGRESS
+from classroom.export import HISTORY, METRICS, PROGRESS
 from classroom.keeping import LOG, PICTURES, SUMMARY
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def adopt(source: Path, returned: Path, out: Path, hardware: str, limits: str = 
     kept = source / HISTORY
     earlier = json.loads(kept.read_text(encoding="utf-8"))["stages"] if kept.exists() else {}
     history = _history(summary, _rows(returned), earlier)
+    if (measured := source / METRICS).exists():
+        history["before"] = json.loads(measured.read_text(encoding="utf-8"))
     model = checkpoint.save(_pipeline(source, returned), out, _card(summary, history, hardware, limits))
     (model / HISTORY).write_text(json.dumps(history) + "\n", encoding="utf-8")
     with np.load(returned / PICTURES) as pictures:
