@@ -12,7 +12,7 @@ from cinelib.metrics.extractors import Extractor
 from classroom import autoencoder, encoding, scenes
 from classroom.camera_motion import MOVES, camera_move, mean_speed
 from classroom.likeness import likeness, repeated, zoomed
-from classroom.over_time import frame_distances, psnr_over_time
+from classroom.over_time import frame_distances, psnr_over_time, round_trip
 from classroom.sampling import generate
 from classroom.sheet import samples_sheet
 from classroom.vae import psnr
@@ -104,10 +104,10 @@ def motion_table(
         "first_frame_repeated": np.stack([repeated(frame, SHAPE.num_frames) for frame in first]),
         "first_frame_zoomed": np.stack([zoomed(frame, SHAPE.num_frames) for frame in first]),
     }
-    arms = {"generated": made, **stills}
+    arms = {"generated": made, "round_trip": round_trip(pipe.vae, clips.frames), **stills}
     table = camera_table(clips, made, asked)
     placed = np.array([faces_camera(values["action"]) for values in clips.attributes])
-    table |= psnr_over_time(pipe.vae, clips.frames[placed], {n: arm[placed] for n, arm in arms.items()})
+    table |= psnr_over_time(clips.frames[placed], {name: arm[placed] for name, arm in arms.items()})
     if extractors:
         table |= frame_distances(clips.frames, arms)
         others = clips.captions[per_move:] + clips.captions[:per_move]

@@ -61,21 +61,27 @@ def frame_distances(
 
 
 @torch.no_grad()
-def psnr_over_time(vae: "AutoencoderKLWan", real: np.ndarray, arms: Mapping[str, np.ndarray]) -> Table:
-    """PSNR to the real clips (N, T, H, W, 3) of each arm and of the autoencoder's round trip.
+def round_trip(vae: "AutoencoderKLWan", clips: np.ndarray) -> np.ndarray:
+    """Clips uint8 (N, T, H, W, 3) encoded and decoded: what no transformer can better."""
+    made = []
+    for clip in encoding.to_pixels(clips):
+        decoded = autoencoder.decode(vae, autoencoder.encode(vae, clip[None])).clamp(-1, 1)[0]
+        made.append(((decoded + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).numpy())
+    return np.stack(made)
+
+
+def psnr_over_time(real: np.ndarray, arms: Mapping[str, np.ndarray]) -> Table:
+    """PSNR of each arm to the real clips (N, T, H, W, 3).
 
     `value` is the mean over frames 1 to 4, the first latent frame that is not given.
     """
-    pixels = encoding.to_pixels(real)
-    trips = torch.cat([autoencoder.decode(vae, autoencoder.encode(vae, clip[None])) for clip in pixels])
-    found = {name: psnr(encoding.to_pixels(clips), pixels) for name, clips in arms.items()}
-    found["round_trip"] = psnr(trips, pixels)
-    return {
-        f"psnr_over_time_{name}": {
+    table: Table = {}
+    for name, clips in arms.items():
+        values = psnr(encoding.to_pixels(clips), encoding.to_pixels(real))
+        table[f"psnr_over_time_{name}"] = {
             "value": round(float(values[:, 1:5].mean()), 4),
             "n": len(real),
             "unit": "dB",
             "per_frame": [round(float(value), 2) for value in values.mean(0)],
         }
-        for name, values in found.items()
-    }
+    return table
