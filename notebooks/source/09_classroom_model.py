@@ -541,6 +541,8 @@ axes[1].legend(fontsize=8)
 figure
 
 # %% [markdown]
+# By ImageNet features the autoencoder *alone* is farther from the real frames than a still, at every moment. No transformer can win there. So the picture is softened mostly by the autoencoder, and only the last part by the transformer: a sharper autoencoder comes first. Pixel by pixel it is the other way round: the round trip stays level, and what falls is the transformer's work. From frame 2 on it beats the still.
+#
 # What was it meant to reach? The bars were set before the training. `before` is the first model.
 
 # %%
