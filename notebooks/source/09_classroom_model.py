@@ -201,7 +201,7 @@ show.contact_sheet(pairs, ["real", "encoded and decoded"] * 2, columns=4, tile=2
 # %% [markdown]
 # ### What was wrong with it: latents like noise
 #
-# The first model's round trip was good, and yet its clips blurred. The transformer was at fault, but the latents were why. In half of the channels, neighbouring places had nothing to do with each other. A small transformer cannot predict that: near the clip its error was that of a guess.
+# The first model's round trip was good, and yet its clips blurred. The transformer was at fault, but the latents were why. In six of the sixteen channels, neighbouring places had nothing to do with each other. A small transformer cannot predict that: near the clip its error was that of a guess.
 #
 # So a good round trip is not enough. The pair must be judged by what it *generates*. The autoencoder was trained further, with three more wishes:
 #
@@ -230,7 +230,7 @@ rows = {
 pd.DataFrame(rows).style.format(precision=2)
 
 # %% [markdown]
-# The round trip lost a little and frames flicker less. The channels like noise are *still there*: the start from principal components made them, and two minutes did not mend them. Starting elsewhere, or dropping channels, was not tried.
+# The round trip lost a little and frames flicker less. The channels like noise are *not fewer*, there are even more of them: the start from principal components made them, and two minutes did not mend them. Starting elsewhere, or dropping channels, was not tried.
 #
 # An earlier trial on two cores had compared the pair as a whole: the same minutes of transformer, old latents against calmed ones. The round trip was 1.7 dB worse, the generated pixels were 0.15 to 0.4 dB better. That is why we went this way.
 
@@ -406,7 +406,7 @@ print(f"mean error {mean_error[-1]:.3f} after {spent[-1]:.0f} s; {slope:+.3f} a 
 print(f"ten minutes more: about {later:.3f}")
 
 # %% [markdown]
-# That is a guess, and the curve was not flat when the time was up. But the error does not go to zero: what a caption leaves open nobody can predict.
+# That is a guess. The curve flattens because the learning rate falls to zero at the end, not because all is learned. But the error does not go to zero: what a caption leaves open nobody can predict.
 #
 # The card could have done much more in its nine minutes. Most of the time it waited:
 
@@ -541,7 +541,7 @@ axes[1].legend(fontsize=8)
 figure
 
 # %% [markdown]
-# By ImageNet features the autoencoder *alone* is farther from the real frames than a still, at every moment. No transformer can win there. So the picture is softened mostly by the autoencoder, and only the last part by the transformer: a sharper autoencoder comes first. Pixel by pixel it is the other way round: the round trip stays level, and what falls is the transformer's work. From frame 2 on it beats the still.
+# By ImageNet features the autoencoder *alone* is farther from the real frames than the first frame repeated, at every moment. No transformer can win there. So the picture is softened mostly by the autoencoder, and only the last part by the transformer: a sharper autoencoder comes first. Pixel by pixel it is the other way round: the round trip stays level, and what falls is the transformer's work. From frame 2 on it beats the still.
 #
 # What was it meant to reach? The bars were set before the training. `before` is the first model.
 
