@@ -64,7 +64,7 @@ def test_what_is_encoded_at_once_has_wans_layout():
     from classroom import encoding, rushes, scenes
     from classroom.store import Encoder, encoded_once
 
-    from cinelib.wan import load_pipeline
+    from cinelib.wan.pipeline import load_pipeline
 
     pipe = load_pipeline(SMOKE)
     filmed = rushes.film(range(3, 5), scenes.Shape(9, 32, 48))
