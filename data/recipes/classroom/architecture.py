@@ -54,10 +54,10 @@ class Size:
 NANO = Size(
     vae_base_dim=16,
     vae_dim_mult=(1, 2, 4, 4),
-    layers=8,
+    layers=6,
     heads=4,
-    head_dim=48,
-    ffn_dim=512,
+    head_dim=64,
+    ffn_dim=1024,
     text_dim=128,
     text_layers=2,
     vocabulary=1024,

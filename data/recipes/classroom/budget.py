@@ -1,6 +1,6 @@
 """The numbers of a training on one accelerator: what ships, and the rehearsal that a processor can run."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from classroom import architecture, scenes
 
@@ -37,7 +37,7 @@ class Budget:
 
 
 NANO = Budget(
-    size=replace(architecture.NANO, layers=6, heads=4, head_dim=64, ffn_dim=1024),
+    size=architecture.NANO,
     shape=scenes.Shape(17, 64, 112),
 )
 REHEARSAL = Budget(

@@ -74,12 +74,12 @@ With `last_image=` it ends at a given frame (through `cinelib.wan.pipeline.First
 
 ## Data
 {clips} clips of {num_frames} frames, {width}x{height}, 16 fps, rendered by `backlot` from training
-seeds {first_seed}..{last_seed}: both worlds, neutral looks, never the film's look, never evaluation seeds.
+{seeds}: both worlds, neutral looks, never the film's look, never evaluation seeds.
 
-## Training (`python -m classroom train`)
+## Training (`python -m classroom{command}`)
 {stages}
 
-Hardware: {hardware}. The hours are wall-clock on that machine.
+Hardware: {hardware}. The times are wall-clock on that machine.
 
 ## Samples
 Twelve held-out scenes (evaluation seeds {sample_seed} and on) with generation seeds 0 to 11, none left out.
@@ -134,19 +134,28 @@ def insert_measured(text: str, lines: str) -> str:
 
 def nano(folder: Path, shape: tuple[int, int, int], seeds: range, hardware: str, limits: str) -> str:
     """The card of the image-to-video checkpoint trained in `folder` on clips of `shape` (T, H, W)."""
-    return nano_text(stage_lines(folder), shape, seeds, hardware, limits)
+    told = f"seeds {seeds[0]}..{seeds[-1]}"
+    return nano_text(" train", stage_lines(folder), len(seeds), shape, told, hardware, limits)
 
 
-def nano_text(stages: str, shape: tuple[int, int, int], seeds: range, hardware: str, limits: str) -> str:
-    """The same card with the table `stages` as it is."""
+def nano_text(
+    command: str,
+    stages: str,
+    clips: int,
+    shape: tuple[int, int, int],
+    seeds: str,
+    hardware: str,
+    limits: str,
+) -> str:
+    """The same card with the command that trained, its table `stages` and the words for `seeds` given."""
     num_frames, height, width = shape
     return HEADER.format(tag="image-to-video", library="diffusers") + NANO.format(
-        clips=len(seeds),
+        command=command,
+        clips=clips,
         num_frames=num_frames,
         height=height,
         width=width,
-        first_seed=seeds[0],
-        last_seed=seeds[-1],
+        seeds=seeds,
         stages=stages,
         hardware=hardware,
         limits=limits,

@@ -1,7 +1,7 @@
 """Stage 4, the transformer: flow matching on cached latents with Wan's image-to-video conditioning."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,11 +35,38 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.latents)
 
+    def at(self, rows: Tensor) -> "Encoded":
+        """The clips of these rows."""
+        own = [field.name for field in fields(self) if field.name != "no_text"]
+        return replace(self, **{name: getattr(self, name)[rows] for name in own})
+
 
 def sigmas(count: int, generator: torch.Generator, shift: float = FLOW_SHIFT) -> Tensor:
     """Noise levels (B,) in (0, 1): logit-normal, then shifted as Wan's sampler shifts its schedule."""
     uniform = torch.sigmoid(torch.randn(count, generator=generator))
     return shift * uniform / (1 + (shift - 1) * uniform)
+
+
+def velocity(
+    transformer: "WanTransformer3DModel",
+    noisy: Tensor,
+    sigma: Tensor,
+    data: Encoded,
+    text: Tensor,
+    last: bool,
+) -> Tensor:
+    """Predicted noise - latents (B, 16, t, h, w) of the batch `data`; `text` (B, KEPT_TOKENS, text_dim)."""
+    condition = data.condition_last if last else data.condition
+    image = data.image.float()
+    if last:
+        image = torch.cat([image, data.image_last.float()], dim=1)
+    return transformer(
+        hidden_states=torch.cat([noisy, condition.float()], dim=1),
+        timestep=sigma * 1000,
+        encoder_hidden_states=F.pad(text.float(), (0, 0, 0, 1)),
+        encoder_hidden_states_image=image,
+        return_dict=False,
+    )[0].float()
 
 
 def loss(
@@ -54,26 +81,16 @@ def loss(
     `weights` (16,) counts channels by importance. It leaves what is learned of each channel the same, and
     decides what a small network spends itself on.
     """
-    latents = data.latents[rows].float()
+    batch = data.at(rows)
+    latents = batch.latents.float()
     noise = torch.randn(latents.shape, generator=generator).to(latents)
     sigma = sigmas(len(rows), generator).to(latents)
     give_last = float(torch.rand((), generator=generator)) < LAST_FRAME
     silent = torch.rand(len(rows), generator=generator) < NO_CAPTION
     level = sigma.view(-1, 1, 1, 1, 1)
-    noisy = (1 - level) * latents + level * noise
-    condition = (data.condition_last if give_last else data.condition)[rows].float()
-    image = data.image[rows].float()
-    if give_last:
-        image = torch.cat([image, data.image_last[rows].float()], dim=1)
-    text = torch.where(silent.view(-1, 1, 1).to(latents.device), data.no_text, data.text[rows]).float()
-    velocity = transformer(
-        hidden_states=torch.cat([noisy, condition], dim=1),
-        timestep=sigma * 1000,
-        encoder_hidden_states=F.pad(text, (0, 0, 0, 1)),
-        encoder_hidden_states_image=image,
-        return_dict=False,
-    )[0]
-    error = (velocity.float() - (noise - latents)).square()
+    text = torch.where(silent.view(-1, 1, 1).to(latents.device), data.no_text, batch.text)
+    guess = velocity(transformer, (1 - level) * latents + level * noise, sigma, batch, text, give_last)
+    error = (guess - (noise - latents)).square()
     if weights is not None:
         error = error * weights.view(1, -1, 1, 1, 1).to(error)
     return error.mean()

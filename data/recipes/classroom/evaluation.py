@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from backlot import render, sample_scene
+from backlot.action import faces_camera
 
 from cinelib.metrics.extractors import Extractor
 from classroom import autoencoder, encoding, scenes
 from classroom.camera_motion import MOVES, camera_move, mean_speed
 from classroom.likeness import likeness, repeated, zoomed
+from classroom.over_time import frame_distances, psnr_over_time, round_trip
 from classroom.sampling import generate
 from classroom.sheet import samples_sheet
 from classroom.vae import psnr
@@ -88,22 +91,27 @@ def camera_table(clips: scenes.Clips, made: np.ndarray, asked: list[str]) -> Tab
 def motion_table(
     pipe: "WanImageToVideoPipeline", extractors: Sequence[Extractor], per_move: int, **sampler: Any
 ) -> Table:
-    """`camera_table` on `per_move` held-out scenes of each of MOVES, and `likeness` to each extractor.
+    """`camera_table` on `per_move` held-out scenes of each of MOVES, `likeness` to each extractor, by frame.
 
     The caption asks for the move, the first frame is the scene's. Other captions: the same first frames with
-    the caption of a scene that asks for another move.
+    the caption of a scene that asks for another move. PSNR over time counts the scenes in which the subject
+    stays in place, so that the caption says all that moves.
     """
     clips, asked = scenes_per_move(per_move)
     first = clips.frames[:, 0]
     made = generate(pipe, first, clips.captions, SHAPE.num_frames, **sampler)
+    stills = {
+        "first_frame_repeated": np.stack([repeated(frame, SHAPE.num_frames) for frame in first]),
+        "first_frame_zoomed": np.stack([zoomed(frame, SHAPE.num_frames) for frame in first]),
+    }
+    arms = {"generated": made, "round_trip": round_trip(pipe.vae, clips.frames), **stills}
     table = camera_table(clips, made, asked)
+    placed = np.array([faces_camera(values["action"]) for values in clips.attributes])
+    table |= psnr_over_time(clips.frames[placed], {name: arm[placed] for name, arm in arms.items()})
     if extractors:
+        table |= frame_distances(clips.frames, arms)
         others = clips.captions[per_move:] + clips.captions[:per_move]
-        tricks = {
-            "first_frame_repeated": [repeated(frame, SHAPE.num_frames) for frame in first],
-            "first_frame_zoomed": [zoomed(frame, SHAPE.num_frames) for frame in first],
-            "other_captions": generate(pipe, first, others, SHAPE.num_frames, **sampler),
-        }
+        tricks = stills | {"other_captions": generate(pipe, first, others, SHAPE.num_frames, **sampler)}
         for extractor in extractors:
             rows = likeness(extractor, clips.frames, made, tricks)
             table |= {f"{name}[{extractor.name}]": row for name, row in rows.items()}
@@ -164,17 +172,16 @@ def samples(pipe: "WanImageToVideoPipeline", count: int = 12, **sampler: Any) ->
 
 def scenes_per_move(per_move: int) -> tuple[scenes.Clips, list[str]]:
     """`per_move` held-out clips of each of MOVES, and the move that each asks for."""
-    from backlot import render, sample_scene
-
-    frames, captions, asked = [], [], []
+    frames, captions, attributes, asked = [], [], [], []
     for number, move in enumerate(MOVES):
         for seed in scenes.evaluation_seeds(per_move, FIRST_SEED + 1000 * (number + 1)):
             scene = sample_scene(seed, camera=move)
             clip = render(scene, SHAPE.num_frames, SHAPE.height, SHAPE.width)
             frames.append(clip.frames)
             captions.append(clip.caption)
+            attributes.append(clip.attributes)
             asked.append(move)
-    return scenes.Clips(np.stack(frames), captions, []), asked
+    return scenes.Clips(np.stack(frames), captions, attributes), asked
 
 
 def _row(value: Any, n: int, unit: str, **more: Any) -> dict[str, Any]:

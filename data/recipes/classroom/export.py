@@ -8,7 +8,8 @@ from pathlib import Path
 from classroom import card, checkpoint, contrast, progress, scenes, viewer
 from classroom.recipe import Recipe
 
-HISTORY, PROGRESS = "training.json", "progress.png"  # beside the weights, for the appendix notebook
+# beside the weights, for the appendix notebook
+HISTORY, PROGRESS, METRICS = "training.json", "progress.png", "metrics.json"
 HELD_OUT = 64  # scenes that the small nets are measured on, away from those of `evaluation`
 
 

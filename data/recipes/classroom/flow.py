@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from classroom import autoencoder, vae
 from classroom.attention import KEPT_TOKENS
 from classroom.budget import Budget
-from classroom.denoiser import FLOW_SHIFT, LAST_FRAME, NO_CAPTION, Encoded
+from classroom.denoiser import FLOW_SHIFT, LAST_FRAME, NO_CAPTION, Encoded, velocity
 from classroom.store import statistics
 
 if TYPE_CHECKING:
@@ -26,28 +25,6 @@ def sigmas(count: int, generator: torch.Generator, shift: float = FLOW_SHIFT) ->
     middle = torch.sigmoid(torch.randn(count, **draw))
     level = torch.where(torch.rand(count, **draw) < 0.5, even, middle).clamp(0.001, 1)
     return shift * level / (1 + (shift - 1) * level)
-
-
-def velocity(
-    transformer: "WanTransformer3DModel",
-    noisy: Tensor,
-    sigma: Tensor,
-    data: Encoded,
-    text: Tensor,
-    last: bool,
-) -> Tensor:
-    """Predicted noise - latents (B, 16, t, h, w); `text` (B, KEPT_TOKENS, text_dim)."""
-    condition = data.condition_last if last else data.condition
-    image = data.image.float()
-    if last:
-        image = torch.cat([image, data.image_last.float()], dim=1)
-    return transformer(
-        hidden_states=torch.cat([noisy, condition.float()], dim=1),
-        timestep=sigma * 1000,
-        encoder_hidden_states=F.pad(text.float(), (0, 0, 0, 1)),
-        encoder_hidden_states_image=image,
-        return_dict=False,
-    )[0].float()
 
 
 def loss(
