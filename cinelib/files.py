@@ -1,5 +1,6 @@
 """Files written whole or not at all, locks between processes, and the SHA-256 of files and folders."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -106,7 +107,7 @@ def straying(folder: Path, path: Path) -> str:
     except RuntimeError:  # pathlib's word for it
         return "a link in a loop"
     except (OSError, ValueError) as error:
-        if path.is_symlink():
+        if getattr(error, "errno", 0) != errno.ENAMETOOLONG and path.is_symlink():
             return "a link to a file that is not there"
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"
     if stat.S_ISDIR(mode):

@@ -1,7 +1,9 @@
 """Captions that come with the footage: metadata.jsonl or .csv rows, text beside a file, structured fields."""
 
 import csv
+import errno
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -121,13 +123,18 @@ def refusal(folder: Path, file: str) -> str:
     if not file:
         return "file_name is missing"
     if PurePosixPath(file).is_absolute() or "\\" in file or "\0" in file:
-        return f"file_name {file!r} must be a relative path with forward slashes"
+        return f"file_name {_brief(file)!r} must be a relative path with forward slashes"
     if ".." in PurePosixPath(file).parts:
-        return f"file_name {file!r} escapes the folder"
+        return f"file_name {_brief(file)!r} escapes the folder"
     if reason := straying(folder, folder / file):
-        missing = not (folder / file).is_symlink() and reason.startswith("cannot be read: No such file")
-        return f"file_name {file!r} {'does not exist' if missing else f'is {reason}'}"
+        missing = reason == f"cannot be read: {os.strerror(errno.ENOENT)}"
+        what = "does not exist" if missing else reason if reason.startswith("cannot") else f"is {reason}"
+        return f"file_name {_brief(file)!r} {what}"
     return ""
+
+
+def _brief(file: str) -> str:
+    return file if len(file) <= 255 else file[:60] + "..."
 
 
 def sentence(fields: Mapping[str, str]) -> str:

@@ -76,6 +76,7 @@ TARGETS: dict[str, str] = {
 
 # What a given pattern may hold: letters, `.`, `\d`, sets, alternatives in groups, and `*`, `+`, `?`.
 _TOKEN = re.compile(r"\\[.d]|\[\w+\]|[\w.]|\((?:\?:)?|[)|*+?]")
+_LONGEST = 500
 _MOST_WAYS = 20_000  # in which a pattern may try to match a name; each takes under a microsecond
 
 
@@ -94,8 +95,8 @@ def target_pattern(targets: str) -> str:
     if plus and last == "ffn" and base in TARGETS:
         return f"(?:{TARGETS[base]}|{TARGETS['ffn']})"
     try:
-        re.compile(targets)
         _refuse_slow(targets)
+        re.compile(targets)
     except (re.error, ValueError, RecursionError, OverflowError) as error:
         shown = targets if len(targets) <= 100 else targets[:100] + "..."
         raise ValueError(f"targets {shown!r}: known are {', '.join(TARGETS)}, '+ffn'; {error}") from error
@@ -104,6 +105,8 @@ def target_pattern(targets: str) -> str:
 
 def _refuse_slow(pattern: str) -> None:
     """Count in how many ways `pattern` can try a name of 64 letters: sums of alternatives, times in a row."""
+    if len(pattern) > _LONGEST:
+        raise ValueError(f"a pattern has at most {_LONGEST} characters")
     open_groups, last = [[0, 1]], ""  # for each group: ways of the alternatives before, and of this one
     at = 0
     while at < len(pattern):
@@ -117,6 +120,8 @@ def _refuse_slow(pattern: str) -> None:
             open_groups[-1] = [sum(open_groups[-1]), 1]
         elif word == ")":
             ways = sum(open_groups.pop())
+            if not open_groups:
+                raise ValueError(f"unbalanced parenthesis at position {at - 1}")
             open_groups[-1][1] *= ways
         elif word in "*+?":
             if not last or last in "()|*+?" or last == "(?:":
