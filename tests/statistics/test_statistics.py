@@ -464,7 +464,7 @@ def test_equivalence_is_decided_at_5_percent_by_the_interval_of_90():
 
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_two_way_weights_vary_as_the_mean_of_one_fewer(count):
-    """Of n values n - 1 are drawn (Rao and Wu), so that the mean's variance is s^2 / n, not (n - 1) / n of it."""
+    """Of n values n - 1 are drawn (Rao and Wu): the mean's variance is s^2 / n, not (n - 1) / n of it."""
     drawn = _weights(np.random.default_rng(0), count, 40_000)
     np.testing.assert_allclose(drawn.sum(axis=1), 1)
     np.testing.assert_allclose(np.unique(drawn), np.arange(count) / (count - 1))
