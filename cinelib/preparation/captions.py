@@ -130,6 +130,8 @@ def refusal(folder: Path, file: str) -> str:
         missing = reason == f"cannot be read: {os.strerror(errno.ENOENT)}"
         what = "does not exist" if missing else reason if reason.startswith("cannot") else f"is {reason}"
         return f"file_name {_brief(file)!r} {what}"
+    if (folder / file).is_dir():
+        return f"file_name {_brief(file)!r} is a folder"
     return ""
 
 
