@@ -1,10 +1,12 @@
 """Files written whole or not at all, locks between processes, and the SHA-256 of files and folders."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import re
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -93,6 +95,24 @@ def walk(folder: Path) -> Iterator[Path]:
             and path.is_file()
         ):
             yield path
+
+
+def straying(folder: Path, path: Path) -> str:
+    """Why `path`, found below `folder`, must not be read: what it links to, or what it is. Else ""."""
+    try:
+        real = path.resolve()
+        if not real.is_relative_to(folder.resolve()):
+            return "a link that leads out of the folder"
+        mode = real.stat().st_mode
+    except RuntimeError:  # pathlib's word for it
+        return "a link in a loop"
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", 0) != errno.ENAMETOOLONG and path.is_symlink():
+            return "a link to a file that is not there"
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    if stat.S_ISDIR(mode):
+        return "a link to a folder" if path.is_symlink() else ""
+    return "" if stat.S_ISREG(mode) else "a pipe or device, not a file"  # to open it may wait for ever
 
 
 class Hashes:

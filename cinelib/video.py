@@ -5,9 +5,26 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace
 
 from cinelib.files import replacing
+
+# Containers that hold their own pictures. Others name files to read: ffconcat, HLS, DASH, image2, SDP.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mxf,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,dv,gxf,nut,ivf,rm,"
+    "h264,hevc,mjpeg,wav,mp3,aac,flac,gif,apng,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+)
+
+
+def opened(path: str | Path) -> InputContainer:
+    """An open container that reads this one file and none that it names.
+
+    Raises:
+        av.error.FFmpegError: no media, or not one of `CONTAINERS`.
+    """
+    only = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    return av.open(str(Path(path).absolute()), options=only)  # a bare `concat:a|b` would be a protocol
 
 
 def write_video(path: str | Path, frames: np.ndarray, fps: float, crf: int = 16) -> Path:
@@ -44,7 +61,7 @@ def write_video(path: str | Path, frames: np.ndarray, fps: float, crf: int = 16)
 
 def read_video(path: str | Path) -> tuple[np.ndarray, float]:
     """All frames (T, H, W, 3) uint8 RGB and the average frame rate of a file that cinelib wrote."""
-    with av.open(str(path)) as container:
+    with opened(path) as container:
         stream = container.streams.video[0]
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
         rate = float(stream.average_rate)

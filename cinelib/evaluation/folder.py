@@ -31,9 +31,11 @@ def find(path: Path, child: Child) -> Folder:
         found = survey(path, child)
     except FootageError as error:
         raise ScoreError(str(error)) from None
-    kept, left = [], dict.fromkeys(_linked_folders(path), "a link to a folder: its videos are not searched")
+    kept, left = [], {}
     for source in found:
-        if len(source.times) == 1 and source.path.suffix.lower() not in VIDEO:
+        if source.path.is_symlink() and source.path.is_dir():
+            left[source.file] = "a link to a folder: its videos are not searched"
+        elif len(source.times) == 1 and source.path.suffix.lower() not in VIDEO:
             left[source.file] = "one picture, not a video"
         elif not source.reason or source.reason.startswith((_UNDECODABLE, _REFUSED)):
             kept.append(_advised(source))
@@ -46,16 +48,9 @@ def find(path: Path, child: Child) -> Folder:
 
 
 def _advised(source: Source) -> Source:
-    if source.path.is_symlink() and not source.path.exists():
-        return replace(source, reason=f"{_UNDECODABLE}: a link to a file that is not there")
-    if source.reason.startswith(_REFUSED):
+    if source.reason.startswith(_REFUSED) and "leads out" in source.reason:
         return replace(source, reason=f"{source.reason}; copy the file there, or score the folder it lies in")
     return source
-
-
-def _linked_folders(path: Path) -> list[str]:
-    links = (entry for entry in path.rglob("*") if entry.is_symlink() and entry.is_dir())
-    return [entry.relative_to(path).as_posix() for entry in links]
 
 
 def _probed(path: Path, child: Child) -> Source:

@@ -14,7 +14,7 @@ from cinelib.evaluation.prompts import paired, read_prompts
 from cinelib.evaluation.score_cache import Entry, ScoreCache
 from cinelib.evaluation.selection import Inputs, Request, metrics_for
 from cinelib.evaluation.vbench import WITH_PROMPTS, WITHOUT_PROMPTS, vbench_scores
-from cinelib.files import Hashes
+from cinelib.files import Hashes, straying
 from cinelib.metrics.metric import Clip, Metric
 from cinelib.preparation.isolation import Child, ChildError
 from cinelib.preparation.sources import Source
@@ -180,12 +180,13 @@ def _vbench(session: Session, prompts: dict[str, str]) -> Entry:
     folder = session.request.path
     if "vbench" not in session.request.chosen:
         return {}
+    videos = [path for path in sorted(folder.glob("*.mp4")) if not straying(folder, path)]
     dimensions = WITHOUT_PROMPTS + (WITH_PROMPTS if prompts else ())
     key = {
         "measure": "vbench",
         "code": code_of("cinelib.evaluation.vbench"),
         "packages": versions_of("vbench", "torch"),
-        "contents": {p.name: session.hashes.file(p) for p in sorted(folder.glob("*.mp4")) if p.is_file()},
+        "contents": {path.name: session.hashes.file(path) for path in videos},
         "dimensions": list(dimensions),
         "prompts": prompts,
     }

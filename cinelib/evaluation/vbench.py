@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from cinelib.files import straying
 from cinelib.metrics.result import Result
 from cinelib.provenance import versions_of
 
@@ -231,7 +232,7 @@ def _package(dimension: str) -> str:
 
 
 def _videos(folder: Path) -> list[str]:
-    found = sorted(path.name for path in folder.glob("*.mp4"))
+    found = sorted(path.name for path in folder.glob("*.mp4") if not straying(folder, path))
     if not found:
         raise ValueError(f"no .mp4 directly in {folder}: VBench looks into no subfolder")
     return found

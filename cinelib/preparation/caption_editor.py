@@ -11,6 +11,7 @@ from PIL import Image
 
 from cinelib.preparation.clips import write_metadata
 from cinelib.preparation.dataset import METADATA, VideoFolder
+from cinelib.show.markup import escape
 
 STRIP = 5  # frames of the film strip
 
@@ -60,7 +61,7 @@ class CaptionEditor(ipywidgets.VBox):
         """Show clip `index`; past either end it goes round."""
         self.index = index % len(self._folder)
         clip = self._folder[self.index]
-        self._title.value = f"<b>{self.index + 1} of {len(self._folder)}</b> &nbsp; {clip.file_name}"
+        self._title.value = f"<b>{self.index + 1} of {len(self._folder)}</b> &nbsp; {escape(clip.file_name)}"
         self._strip.value = _strip(clip.frames())
         self._text.value = self._texts[self.index]
         self._say()
@@ -99,7 +100,7 @@ class CaptionEditor(ipywidgets.VBox):
         return True
 
     def _say(self, text: str = "") -> None:
-        self._status.value = text or (f"{self.unsaved} unsaved" if self.unsaved else "")
+        self._status.value = escape(text or (f"{self.unsaved} unsaved" if self.unsaved else ""))
 
 
 def _strip(frames: np.ndarray, width: int = 150) -> bytes:

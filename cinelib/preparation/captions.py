@@ -1,10 +1,14 @@
 """Captions that come with the footage: metadata.jsonl or .csv rows, text beside a file, structured fields."""
 
 import csv
+import errno
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+
+from cinelib.files import straying
 
 FIELDS = ("action", "costume", "lighting", "color_grading", "camera")
 
@@ -43,7 +47,10 @@ class Captions:
         folder = Path(folder)
         book = cls()
         for name, read in (("metadata.jsonl", _jsonl), ("metadata.csv", _csv)):
-            if (folder / name).is_file():
+            if (folder / name).is_symlink() or (folder / name).exists():
+                if reason := straying(folder, folder / name):
+                    book.problems.append((name, f"captions refused: {reason}"))
+                    continue
                 for where, values in read(folder / name):
                     book._add(folder, f"{name}, {where}", values)
         for path in sorted(folder.rglob("*.txt")):
@@ -89,6 +96,9 @@ class Captions:
 
     def _add_sidecar(self, folder: Path, path: Path) -> None:
         relative = path.relative_to(folder)
+        if reason := straying(folder, path):
+            self.problems.append((relative.as_posix(), f"caption refused: {reason}"))
+            return
         films = [film for film in path.parent.glob(f"{_escape(path.stem)}.*") if film.suffix not in (".txt",)]
         if not films:
             if path.stem.lower() not in {"readme", "license", "licence", "notes", "sha256sums"}:
@@ -113,14 +123,20 @@ def refusal(folder: Path, file: str) -> str:
     if not file:
         return "file_name is missing"
     if PurePosixPath(file).is_absolute() or "\\" in file or "\0" in file:
-        return f"file_name {file!r} must be a relative path with forward slashes"
+        return f"file_name {_brief(file)!r} must be a relative path with forward slashes"
     if ".." in PurePosixPath(file).parts:
-        return f"file_name {file!r} escapes the folder"
-    if not (folder / file).exists():
-        return f"file_name {file!r} does not exist"
-    if not (folder / file).resolve().is_relative_to(folder.resolve()):
-        return f"file_name {file!r} is a link that leads out of the folder"
+        return f"file_name {_brief(file)!r} escapes the folder"
+    if reason := straying(folder, folder / file):
+        missing = reason == f"cannot be read: {os.strerror(errno.ENOENT)}"
+        what = "does not exist" if missing else reason if reason.startswith("cannot") else f"is {reason}"
+        return f"file_name {_brief(file)!r} {what}"
+    if (folder / file).is_dir():
+        return f"file_name {_brief(file)!r} is a folder"
     return ""
+
+
+def _brief(file: str) -> str:
+    return file if len(file) <= 255 else file[:60] + "..."
 
 
 def sentence(fields: Mapping[str, str]) -> str:
@@ -151,7 +167,7 @@ def _time(value: object, default: float) -> float:
         return default
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"time {value!r} is not a number of seconds") from None
     if not 0 <= seconds < float("inf"):
         raise ValueError(f"time {value!r} is not a number of seconds")
@@ -164,7 +180,7 @@ def _jsonl(path: Path) -> Iterable[tuple[str, Mapping[str, object] | str]]:
             continue
         try:
             values = json.loads(line)
-        except (ValueError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             yield f"line {number}", f"not JSON ({error})"
             continue
         yield f"line {number}", values if isinstance(values, dict) else "not a JSON object"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cinelib.files import hash_of
+from cinelib.files import hash_of, straying
 from cinelib.preparation.captions import FIELDS, refusal
-from cinelib.preparation.decoding import brief
+from cinelib.preparation.isolation import brief
 
 METADATA = "metadata.jsonl"
 
@@ -72,6 +72,8 @@ class VideoFolder(Sequence[Clip]):
         path = Path(path)
         if not (path / METADATA).is_file():
             raise DatasetError(f"{str(path)!r} has no {METADATA}: not a dataset folder")
+        if reason := straying(path, path / METADATA):
+            raise DatasetError(f"{METADATA} is {reason}")
         clips: list[Clip] = []
         for number, line in enumerate((path / METADATA).read_text("utf-8").splitlines(), start=1):
             if line.strip():
@@ -102,7 +104,7 @@ def _read_row(folder: Path, number: int, line: str) -> Clip:
     where = f"{METADATA}, line {number}"
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{where}: not JSON ({error})") from None
     if not isinstance(row, dict):
         raise DatasetError(f"{where}: not a JSON object")
@@ -113,8 +115,12 @@ def _read_row(folder: Path, number: int, line: str) -> Clip:
         raise DatasetError(f"{where}: {file} has no text")
     shape = {name: row.get(name) for name in ("fps", "num_frames", "height", "width")}
     for name, value in shape.items():
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1e9:
             raise DatasetError(f"{where}: {file} has {name} = {value!r}, which must be a positive number")
+    try:
+        start, end = (float(row.get(name) or 0.0) for name in ("start", "end"))
+    except (TypeError, ValueError, OverflowError):
+        raise DatasetError(f"{where}: {file} has a start or end that is no number of seconds") from None
     return Clip(
         file_name=file,
         path=folder / file,
@@ -125,8 +131,8 @@ def _read_row(folder: Path, number: int, line: str) -> Clip:
         width=int(shape["width"]),
         sha256=str(row.get("sha256") or ""),
         source=str(row.get("source") or ""),
-        start=float(row.get("start") or 0.0),
-        end=float(row.get("end") or 0.0),
+        start=start,
+        end=end,
         fields={name: str(row[name]) for name in FIELDS if row.get(name)},
     )
 

@@ -4,12 +4,13 @@ Every function here is meant for `isolation.Child.call`; nothing else in cinelib
 """
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from cinelib.preparation.isolation import brief
 
 CHUNK_BYTES = 128 << 20  # decoded pixels held at once
 
@@ -32,6 +33,7 @@ class Reader:
         self.path, self.decoder, self.fallback = path, decoder, ""
         self.notes: list[str] = []
         if decoder == "decord":
+            _container(path).close()  # decord has no list of containers that are safe
             try:
                 self._open_decord()
             except Exception as error:
@@ -44,9 +46,9 @@ class Reader:
     @property
     def declared_fps(self) -> float | None:
         """The rate that the header claims, which nothing here trusts for timing."""
-        import av
+        from cinelib.video import opened
 
-        with av.open(self.path) as container:
+        with opened(self.path) as container:
             rate = container.streams.video[0].average_rate
         return float(rate) if rate else None
 
@@ -59,8 +61,8 @@ class Reader:
     def _open_decord(self) -> None:
         import decord
 
-        self._video = decord.VideoReader(self.path)
-        first = self._video[0].asnumpy()
+        self._video = decord.VideoReader(str(Path(self.path).absolute()))
+        first = self._video.get_batch([0]).asnumpy()[0]  # fails for very small pictures, unlike `[0]`
         self._chunk = max(1, min(64, CHUNK_BYTES // max(1, first.nbytes)))
         times = self._video.get_frame_timestamp(range(len(self._video)))[:, 0].astype(np.float64)
         # Packets of some AVI files carry no presentation time; decord then returns garbage.
@@ -90,10 +92,10 @@ class Reader:
         self._turns = round(_first_frame(self.path)[1] / 90) % 4
 
     def _pyav_frames(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        import av
+        from cinelib.video import opened
 
         wanted = list(indices)
-        with av.open(self.path) as container:
+        with opened(self.path) as container:
             for index, frame in enumerate(container.decode(video=0)):
                 while wanted and wanted[0] == index:
                     wanted.pop(0)
@@ -104,18 +106,11 @@ class Reader:
 
 def probe(path: str) -> dict[str, Any]:
     """Container, codec, size as shown, rotation, declared rate, true timestamps, duration, audio."""
-    import av
-
     if not os.access(path, os.R_OK):
         raise PermissionError("permission denied")
     if Path(path).stat().st_size == 0:
         raise ValueError("empty file (zero bytes)")
-    av.logging.set_level(av.logging.ERROR)  # errors then carry FFmpeg's own words
-    try:
-        container = av.open(path)
-    except av.error.FFmpegError as error:
-        raise Undecodable(f"truncated, or not a video: {brief(error)}") from None
-    with container:
+    with _container(path) as container:
         if not container.streams.video:
             raise ValueError("no picture in this file" + (" (audio only)" if container.streams.audio else ""))
         stream = container.streams.video[0]
@@ -127,7 +122,7 @@ def probe(path: str) -> dict[str, Any]:
             "pixel_format": context.pix_fmt or "",
             "audio": bool(container.streams.audio),
             "declared_fps": float(stream.average_rate) if stream.average_rate else None,
-            "declared_seconds": container.duration / av.time_base if container.duration else None,
+            "declared_seconds": container.duration / 1e6 if container.duration else None,
             "pixel_aspect": float(aspect) if aspect else 1.0,
         }
         transfer = getattr(context, "color_trc", 0)
@@ -186,19 +181,36 @@ def _plausible(times: np.ndarray) -> bool:
     return bool(np.isfinite(times).all() and (np.abs(times) < 1e7).all() and (np.diff(times) > 0).all())
 
 
-def _pyav_times(path: str) -> np.ndarray:
+def _container(path: str) -> Any:
+    """The file opened by PyAV, and never what it names. Raises Undecodable."""
     import av
 
-    with av.open(path) as container:
+    from cinelib.video import opened
+
+    av.logging.set_level(av.logging.ERROR)  # errors then carry FFmpeg's own words
+    try:
+        return opened(path)
+    except av.error.FFmpegError as error:
+        if "whitelist" in str((error.log or ("", "", ""))[2]):
+            raise Undecodable(
+                "no container of pictures, but a list of files or the like: not followed"
+            ) from None
+        raise Undecodable(f"truncated, or not a video: {brief(error)}") from None
+
+
+def _pyav_times(path: str) -> np.ndarray:
+    from cinelib.video import opened
+
+    with opened(path) as container:
         times = [frame.time for frame in container.decode(video=0)]
     return np.array([np.nan if time is None else time for time in times])
 
 
 def _first_frame(path: str) -> tuple[np.ndarray, int]:
     """The first frame as stored, and how many degrees counter-clockwise set it upright."""
-    import av
+    from cinelib.video import opened
 
-    with av.open(path) as container:
+    with opened(path) as container:
         frame = next(container.decode(video=0))
         return frame.to_ndarray(format="rgb24"), frame.rotation
 
@@ -219,14 +231,3 @@ def _missing_turns(path: str, seen: np.ndarray) -> int:
         return float(np.abs(picture.astype(np.int16) - seen).mean())
 
     return turns if distance(stored) < distance(np.rot90(stored, turns)) else 0
-
-
-def brief(error: Exception) -> str:
-    """A decoder's complaint without addresses, source paths and stack traces."""
-    text = re.split(r"\bStack trace|\n", str(error).strip() or type(error).__name__)[0]
-    # PyAV: ... [Errno n] words: 'path', and what FFmpeg logged; decord: [time] file.cc:line: words.
-    text = re.sub(r"\[\d\d:\d\d:\d\d\] \S+:\d+: |\[Errno -?\d+\] |\(-?\d+ vs\. 0\) ?", "", text)
-    text = re.split(r": '|; last error log:", text)[0]
-    logged = (getattr(error, "log", None) or ("", "", ""))[2].strip()
-    text = re.sub(r"/\S*/", "", text)[:160].strip()
-    return f"{text} ({logged})" if logged else text

@@ -6,6 +6,7 @@ write outside its buffers or wait forever, and no `try` in the same process help
 
 import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,17 @@ from types import TracebackType
 from typing import Any, Self
 
 SILENCE = 60.0  # seconds without a sign of life before the child counts as hung
+
+
+def brief(error: Exception) -> str:
+    """A decoder's complaint without addresses, source paths and stack traces."""
+    text = re.split(r"\bStack trace|\n", str(error).strip() or type(error).__name__)[0]
+    # PyAV: ... [Errno n] words: 'path', and what FFmpeg logged; decord: [time] file.cc:line: words.
+    text = re.sub(r"\[\d\d:\d\d:\d\d\] \S+:\d+: |\[Errno -?\d+\] |\(-?\d+ vs\. 0\) ?", "", text)
+    text = re.split(r": '|; last error log:", text)[0]
+    logged = (getattr(error, "log", None) or ("", "", ""))[2].strip()
+    text = re.sub(r"/\S*/", "", text)[:160].strip()
+    return f"{text} ({logged})" if logged else text
 
 
 class ChildError(RuntimeError):
@@ -128,7 +140,7 @@ def _serve(link: Connection) -> None:
 def _words(error: Exception) -> str:
     """The message alone where it was written for people, with the type's name elsewhere."""
     plain = isinstance(error, ValueError | OSError) and str(error)
-    return str(error) if plain else f"{type(error).__name__}: {error}"
+    return str(error) if plain else f"{type(error).__name__}: {brief(error)}"
 
 
 def _drain(steps: Any, link: Connection) -> Any:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cinelib.preparation.decoding import Reader, Undecodable, brief
+from cinelib.preparation.decoding import Reader, Undecodable
+from cinelib.preparation.isolation import brief
 
 BLOCKS = (18, 32)  # rows and columns of the coarse grid on which motion and light are judged
 DETECT_WIDTH = 32  # pixels; so small a picture has no grain and little motion left, but a cut changes it all
@@ -120,8 +121,10 @@ def _damaged_frames(path: str) -> Generator[int, None, tuple[int, ...]]:
     """Frames that FFmpeg marks as corrupt. decord hands them out without a word, patched from neighbours."""
     import av
 
+    from cinelib.video import opened
+
     damaged = []
-    with av.open(path) as container:
+    with opened(path) as container:
         container.streams.video[0].thread_type = "AUTO"
         try:
             for index, frame in enumerate(container.decode(video=0)):

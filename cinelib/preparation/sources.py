@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cinelib.files import straying
 from cinelib.preparation import decoding
 from cinelib.preparation.isolation import Child, ChildError
 
@@ -110,20 +111,20 @@ def survey(folder: str | Path, child: Child, log: Callable[[str], None] = lambda
 
 
 def _is_entry(path: Path, folder: Path) -> bool:
-    """Files, and folders that pose as a video; hidden files are the system's, not footage."""
+    """Files, links, and folders that pose as a video; hidden files are the system's, not footage."""
     if any(part.startswith(".") for part in path.relative_to(folder).parts):
         return False
-    return not path.is_dir() or path.suffix.lower() in VIDEO
+    return path.is_symlink() or not path.is_dir() or path.suffix.lower() in VIDEO
 
 
 def _probe(path: Path, folder: Path, child: Child) -> Source:
     file = path.relative_to(folder).as_posix()
+    if reason := straying(folder, path):
+        return Source(file, path, reason=f"refused: {reason}")
     if path.is_dir():
         return Source(file, path, reason="undecodable: a folder, not a video file")
     if path.suffix.lower() in TEXT or path.name in ("SHA256SUMS", "LICENSE"):
         return Source(file, path, reason="not a video: text beside the footage")
-    if not path.resolve().is_relative_to(folder.resolve()):
-        return Source(file, path, reason="refused: a link that leads out of the footage folder")
     try:
         return Source(file, path, **child.call(decoding.probe, str(path)))
     except ChildError as error:

@@ -16,12 +16,13 @@ from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
-from cinelib.files import Hashes, digest, read_json, walk, write_json
+from cinelib.files import Hashes, digest, hash_of, read_json, walk, write_json
 from cinelib.provenance import versions_of
 
 FILE = "manifest.json"
 KERNEL_FILE = ".kernel.json"
 SCHEMA = 1
+SMALL = 2**20  # bytes: to read such files takes a moment
 
 # What Papermill and the runner write; what a later stage reads is everything else.
 RECORDS = ("params.yaml", "out.ipynb", "log.txt", "metrics.json", FILE)
@@ -71,14 +72,14 @@ def products_digest(artefacts: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """The manifest of `folder` when it is whole and every artefact has its recorded size, else None."""
+    """The manifest of `folder` when it is whole and so are its artefacts, as far as `problem` looks."""
     return None if problem(folder) else read_json(folder / FILE)
 
 
 def problem(folder: Path, hashes: Hashes | None = None) -> str | None:
     """Why `folder` is not a finished stage, in a few words; None when it is.
 
-    With `hashes` the contents are compared too, not only the sizes.
+    Sizes and the contents of small files are always compared, with `hashes` those of large ones too.
     """
     if not (folder / FILE).is_file():
         return "never ran" if not folder.exists() else "did not finish"
@@ -94,9 +95,16 @@ def problem(folder: Path, hashes: Hashes | None = None) -> str | None:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if path.stat().st_size != entry["bytes"] or (hashes and hashes.file(path) != entry["sha256"]):
+        if path.stat().st_size != entry["bytes"] or _content(path, entry, hashes) != entry["sha256"]:
             return f"{name} was changed"
     return None
+
+
+def _content(path: Path, entry: Mapping[str, Any], hashes: Hashes | None) -> str:
+    """The file's hash: read for a small one, as a time stamp can be put back; else as far as it is known."""
+    if entry["bytes"] < SMALL:
+        return hash_of(path)
+    return hashes.file(path) if hashes else entry["sha256"]
 
 
 def newest(runs: Path, stage: str, profile: str, visits: bool = True) -> Path | None:

@@ -4,6 +4,7 @@ Every drawing function returns a `matplotlib.figure.Figure` that is not register
 notebook shows it once, when it is a cell's last expression or passed to `display`.
 """
 
+from cinelib.show.markup import escape, table
 from cinelib.show.pictures import before_after, contact_sheet, filmstrip
 from cinelib.show.pipeline import pipeline
 from cinelib.show.players import compare_slider, play
@@ -17,6 +18,7 @@ __all__ = [
     "compare_slider",
     "contact_sheet",
     "curves",
+    "escape",
     "filmstrip",
     "frontier",
     "intervals",
@@ -24,4 +26,5 @@ __all__ = [
     "pipeline",
     "play",
     "styled",
+    "table",
 ]

@@ -12,6 +12,7 @@ from PIL import Image
 from cinelib.show.style import COLORS, INK, MUTED, new_figure
 
 Upscale = Literal["lanczos", "nearest"]
+_PLAIN: dict[str, Any] = {"fontweight": "normal", "parse_math": False}  # a name with $ in it is no formula
 _MAX_TILE = 480  # pixels across: more only makes the saved notebook heavier
 
 
@@ -117,7 +118,7 @@ def contact_sheet(
             ax.plot([0, 1], [0, 1], color=COLORS["drop"], lw=1.5, transform=ax.transAxes)
         if len(titles):
             pad = 4 if len(keep) else 2  # the border of a marked tile is thick
-            ax.set_title(titles[index], fontsize=7, fontweight="normal", color=INK, loc="left", pad=pad)
+            ax.set_title(titles[index], **_PLAIN, fontsize=7, color=INK, loc="left", pad=pad)
     return figure
 
 
@@ -163,7 +164,7 @@ def filmstrip(
         if marks and index in marks:
             label = f"{marks[index]}, {label}"
             _border(axes[column], COLORS["lora"])
-        axes[column].set_title(label, fontsize=7, fontweight="normal", loc="left", pad=2)
+        axes[column].set_title(label, **_PLAIN, fontsize=7, loc="left", pad=2)
         if flow is not None:
             peak = float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), 99))
             ax = axes[len(chosen) + column]
@@ -207,7 +208,9 @@ def before_after(
         for column, index in enumerate(chosen):
             _draw(axes[row * len(chosen) + column], clip[index], upscale)
         first = axes[row * len(chosen)]
-        first.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8.5, color=INK, labelpad=6)
+        first.set_ylabel(
+            label, parse_math=False, rotation=0, ha="right", va="center", fontsize=8.5, color=INK, labelpad=6
+        )
     for ax, index in zip(axes, chosen, strict=False):
         ax.set_title(f"frame {index}", fontsize=7, fontweight="normal", color=MUTED, loc="left", pad=2)
     return figure

@@ -1,7 +1,6 @@
 """Playable clips and sliders over precomputed pictures; neither needs a kernel to be looked at."""
 
 import base64
-import html
 import io
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from cinelib.show.markup import escape
 from cinelib.show.pictures import as_clip, as_frame
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def play(
 def _figure(name: str, data: bytes, width: int, smooth: bool) -> str:
     uri = "data:video/mp4;base64," + base64.b64encode(data).decode()
     rendering = "auto" if smooth else "pixelated"
-    caption = f'<figcaption style="font:13px sans-serif">{html.escape(name)}</figcaption>' if name else ""
+    caption = f'<figcaption style="font:13px sans-serif">{escape(name)}</figcaption>' if name else ""
     return (
         f'<figure style="margin:0;width:{width}px">{caption}<video src="{uri}" width="{width}" '
         f'style="image-rendering:{rendering}" autoplay loop muted playsinline controls></video></figure>'

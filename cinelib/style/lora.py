@@ -130,7 +130,8 @@ def load(
         second = {"load_into_transformer_2": expert == layout.EXPERTS[1]}
         with warnings.catch_warnings():  # a second adapter beside the first is meant
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")
-            pipe.load_lora_weights(str(folder), weight_name=file_name(expert), adapter_name=name, **second)
+            only = {"weight_name": file_name(expert), "use_safetensors": True}  # else a pickle would do too
+            pipe.load_lora_weights(str(folder), adapter_name=name, **only, **second)
         _widen(getattr(pipe, expert), weights_in(folder, expert), name)
     return card
 
@@ -139,7 +140,10 @@ def _check_fit(transformer: WanTransformer3DModel, path: Path, card: AdapterCard
     another = f"the adapter in {path.parent} was trained on another base ({card.base_model or 'unnamed'})"
     layers, found = target_layers(transformer, card.targets), set()
     for key, value in load_file(path).items():
-        layer, kind = re.fullmatch(r"transformer\.(.+)\.(lora_[AB])\.weight", key).groups()
+        match = re.fullmatch(r"transformer\.(.+)\.(lora_[AB])\.weight", key)
+        if match is None:
+            raise ValueError(f"{path} is no such adapter: it holds {key[:100]!r}")
+        layer, kind = match.groups()
         found.add(layer)
         wanted = None
         if layer in layers:

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from cinelib.files import write_tensors, write_text
+from cinelib.show.markup import escape
 from cinelib.style import lora
 from cinelib.wan import layout
 
@@ -72,7 +73,7 @@ def write_card(folder: str | Path, title: str, numbers: dict[str, float]) -> Pat
 # {title}
 
 A LoRA of {kind}, on `{card.targets}`: {count:,} weights, {card.steps} steps.
-{f'Open prompts with "{card.trigger}, ".' if card.trigger else "It needs no trigger words."}
+{f'Open prompts with "{escape(card.trigger)}, ".' if card.trigger else "It needs no trigger words."}
 
 ```python
 {chr(10).join(_load_line(expert) for expert in experts)}

@@ -74,11 +74,20 @@ TARGETS: dict[str, str] = {
 }
 
 
+# What a given pattern may hold: letters, `.`, `\d`, sets, alternatives in groups, and `*`, `+`, `?`.
+_TOKEN = re.compile(r"\\[.d]|\[\w+\]|[\w.]|\((?:\?:)?|[)|*+?]")
+_LONGEST = 500
+_MOST_WAYS = 20_000  # in which a pattern may try to match a name; each takes under a microsecond
+
+
 def target_pattern(targets: str) -> str:
     """The regular expression behind `attn2`, `attn1`, `attn1+attn2`, any of them `+ffn`, or one given.
 
+    A given one comes from anybody's file, so it is refused where matching it could take long: a repeated
+    group, or several repetitions in a row.
+
     Raises:
-        ValueError: neither a known name nor a valid regular expression.
+        ValueError: neither a known name nor a valid regular expression of that kind.
     """
     base, plus, last = targets.rpartition("+")
     if targets in TARGETS:
@@ -86,10 +95,41 @@ def target_pattern(targets: str) -> str:
     if plus and last == "ffn" and base in TARGETS:
         return f"(?:{TARGETS[base]}|{TARGETS['ffn']})"
     try:
+        _refuse_slow(targets)
         re.compile(targets)
-    except re.error as error:
-        raise ValueError(f"targets {targets!r}: known are {', '.join(TARGETS)}, '+ffn'; {error}") from error
+    except (re.error, ValueError, RecursionError, OverflowError) as error:
+        shown = targets if len(targets) <= 100 else targets[:100] + "..."
+        raise ValueError(f"targets {shown!r}: known are {', '.join(TARGETS)}, '+ffn'; {error}") from error
     return targets
+
+
+def _refuse_slow(pattern: str) -> None:
+    """Count in how many ways `pattern` can try a name of 64 letters: sums of alternatives, times in a row."""
+    if len(pattern) > _LONGEST:
+        raise ValueError(f"a pattern has at most {_LONGEST} characters")
+    open_groups, last = [[0, 1]], ""  # for each group: ways of the alternatives before, and of this one
+    at = 0
+    while at < len(pattern):
+        token = _TOKEN.match(pattern, at)
+        if token is None:
+            raise ValueError(f"a pattern may not hold {pattern[at]!r} at position {at}")
+        at, word = token.end(), token[0]
+        if word.startswith("("):
+            open_groups.append([0, 1])
+        elif word == "|":
+            open_groups[-1] = [sum(open_groups[-1]), 1]
+        elif word == ")":
+            ways = sum(open_groups.pop())
+            if not open_groups:
+                raise ValueError(f"unbalanced parenthesis at position {at - 1}")
+            open_groups[-1][1] *= ways
+        elif word in "*+?":
+            if not last or last in "()|*+?" or last == "(?:":
+                raise ValueError(f"a pattern may repeat one letter or set, not a group (position {at - 1})")
+            open_groups[-1][1] *= 2 if word == "?" else 64
+        last = word
+    if sum(open_groups[0]) > _MOST_WAYS:
+        raise ValueError("it repeats so often that matching could take hours")
 
 
 def target_layers(transformer: WanTransformer3DModel, targets: str) -> dict[str, torch.nn.Linear]:

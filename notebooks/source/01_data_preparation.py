@@ -70,6 +70,7 @@ print(f"device: CPU, {os.cpu_count()} cores")
 import pandas as pd
 from IPython.display import display
 
+from cinelib import show
 from cinelib.preparation.isolation import Child
 from cinelib.preparation.sources import survey
 
@@ -77,7 +78,7 @@ child = Child()
 sources = survey(params.footage, child)
 columns = ["file", "codec", "size", "frames", "declared fps", "measured fps", "seconds", "audio", "remarks"]
 found = pd.DataFrame([source.row() for source in sources])[columns]
-display(found.style.format(precision=2, na_rep="").hide())
+display(show.table(found).format(precision=2, na_rep="").hide())
 
 # %% [markdown]
 # *declared fps* is what the file's header says. *measured fps* is what the timestamps of its frames say. They can differ: a phone changes its rate while it records, an editor copies a wrong
@@ -113,10 +114,8 @@ assert (sample_indices(timestamps, 0.0, 49, fps=24) == np.arange(49)).all()
 # %% [markdown]
 # A *time slice* shows motion in one picture. Take one row of pixels from every frame and stack these rows from top to bottom. A still object draws a vertical line, a moving one a slanted line. The slant is its speed.
 
+
 # %%
-from cinelib import show
-
-
 def time_slice(frames: np.ndarray, row: int = 36) -> np.ndarray:
     """One row of pixels over time: (T, H, W, C) -> (T, W, C), each moment four pixels tall."""
     return frames[:, row].repeat(4, axis=0)
@@ -240,7 +239,7 @@ measured = [
     | {"brightness (0-255)": take.luma, "activity": take.activity, "notes": "; ".join(take.notes)}
     for take in takes
 ]
-pd.DataFrame(measured).head(12).style.format(precision=2).hide()
+show.table(pd.DataFrame(measured).head(12)).format(precision=2).hide()
 
 # %% [markdown]
 # ## 4. Rules
@@ -296,7 +295,7 @@ def draw_timeline(spans: list) -> "show.Figure":
         if not kept and length > 1.0:
             word = d.reason.split(":")[0]
             ax.text(d.start + length / 2, row, word, ha="center", va="center", fontsize=6.5)
-    ax.set_yticks(range(len(files)), files, fontsize=8)
+    ax.set_yticks(range(len(files)), files, fontsize=8, parse_math=False)
     ax.set(ylim=(len(files) - 0.4, -0.6), xlabel="seconds")
     ax.grid(False, axis="y")
     return figure
@@ -448,7 +447,7 @@ assert clip.frames().shape == (clip.num_frames, params.height, params.width, 3) 
 report = pd.DataFrame([decision.row() for decision in decisions])
 remarkable = (report["decision"] != "kept") | (report["note"] != "")
 print(f"{(~remarkable).sum()} spans were kept without a remark; all {len(report)} are in decisions.csv")
-display(report[remarkable].style.hide().set_properties(**{"text-align": "left"}))
+display(show.table(report[remarkable]).hide().set_properties(**{"text-align": "left"}))
 
 # %% [markdown]
 # ## 7. Look at it
@@ -529,7 +528,7 @@ for d, clip in cuts[:: max(1, len(dataset) // 6)]:
 speeds = pd.DataFrame(rows, columns=["clip", "source px/s", "ours", "relabelled"]).set_index("clip")
 ratios = speeds[["ours", "relabelled"]].div(speeds["source px/s"], axis=0)
 median = ratios.median()
-display(speeds.style.format(precision=1))
+display(show.table(speeds).format(precision=1))
 print(f"speed, median of {len(rows)} clips: ours {median['ours']:.2f} of the source, ", end="")
 print(f"relabelled {median['relabelled']:.2f}")
 

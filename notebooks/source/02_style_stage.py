@@ -149,7 +149,7 @@ table = [
     ("several GPUs", "DeepSpeed (FSDP)", f"{params.strategy}, {params.processes}", "two different things"),
 ]
 columns = ["setting", "source", "here", "why (at the nano profile)"]
-pd.DataFrame(table, columns=columns).style.hide()
+show.table(pd.DataFrame(table, columns=columns)).hide()
 
 # %% [markdown]
 # **A contradiction (claim 4).** "The effective batch size is 2, calculated as 1 video multiplied by a gradient accumulation of 4." One times four is four. Nobody can tell which number was meant, so both can be set:
@@ -899,7 +899,7 @@ for arm in samples:
     rows.append(row)
 one_film = pd.DataFrame(rows)
 shares = one_film.columns[3:]
-one_film.style.format(precision=1).format("{:.0%}", subset=list(shares), na_rep="").hide()
+show.table(one_film).format(precision=1).format("{:.0%}", subset=list(shares), na_rep="").hide()
 
 # %% [markdown]
 # The film has no science fiction in it: its own world is the historical one. Whether the look carries over to the other rows is the cross-domain question of the source; notebook 06 is to ask it properly, with many scenes and intervals; until then notebook 05 has a first answer.
@@ -934,7 +934,7 @@ for arm in ("lora", "control"):
     row |= {"more towards the film": specific[arm].mean(), "low": low, "high": high}
     rows.append(row | {"p": sign_flip_test(specific[arm])})
 for_this_film = pd.DataFrame(rows)
-for_this_film.style.format(precision=3, na_rep="").hide()
+show.table(for_this_film).format(precision=3, na_rep="").hide()
 
 # %% [markdown]
 # The last columns are the answer: a 95 % interval over scenes, and an exact test of all ways to flip the scenes' signs. This is how a negative control is read: not "it does not move", but "it moves no more towards this film than towards any other".

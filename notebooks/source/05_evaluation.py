@@ -515,7 +515,7 @@ for (arm, other), comparisons in asked.items():
         lines.append({"arm": arm, "minus": other, **row_of(name, result), "sure": sure})
 differences = pd.DataFrame(lines)
 differences.to_csv(stage.folder / "differences.csv", index=False)
-differences.style.format(precision=3, na_rep="").hide().set_caption("paired by scene")
+show.table(differences).format(precision=3, na_rep="").hide().set_caption("paired by scene")
 
 # %% [markdown]
 # Read the last block first: LoRA minus *control*. What the two have in common came from training at all; only what is left was learned from this film.
@@ -566,7 +566,7 @@ def power_of(name: str) -> dict[str, object]:
     return row
 
 
-pd.DataFrame([power_of(name) for name in family]).style.format(precision=2, na_rep="").hide()
+show.table(pd.DataFrame([power_of(name) for name in family])).format(precision=2, na_rep="").hide()
 
 # %% [markdown]
 # ### Other scenes, or another training?
@@ -630,7 +630,7 @@ over_runs = {(name, other): two_way_bootstrap(by_run(name, other).to_numpy()) fo
 trainings_table = pd.DataFrame([over_trainings(name, other) for name, other in wanted])
 if again:
     trainings_table.to_csv(stage.folder / "over_trainings.csv", index=False)
-    display(trainings_table.style.format(precision=3, na_rep="").hide())
+    display(show.table(trainings_table).format(precision=3, na_rep="").hide())
 else:
     print("one training: nothing here tells how much of a difference is this training's luck")
 
@@ -643,7 +643,9 @@ else:
 recorded = Path("papermill_runs/reference/three_trainings.csv")
 if not again and recorded.is_file():
     three = pd.read_csv(recorded)
-    display(three.style.format(precision=1, subset=three.columns[2:]).format(precision=3, subset="p").hide())
+    display(
+        show.table(three).format(precision=1, subset=three.columns[2:]).format(precision=3, subset="p").hide()
+    )
 
 # %% [markdown]
 # Look at *grade*. How far the LoRA is from the base model differs from scene to scene and hardly from training to training. How far it is from the control differs between trainings too: it is the control that each training sends elsewhere.
@@ -667,7 +669,7 @@ def motion_kept(place: str, arm: str) -> dict[str, object]:
 
 places = [(place, arm) for place in ("home", "away") for arm in ("LoRA", "control")]
 motion_table = pd.DataFrame([motion_kept(*where) for where in places])
-motion_table.style.format(precision=3).hide()
+show.table(motion_table).format(precision=3).hide()
 
 # %% [markdown]
 # Claim 11 speaks of *sequences*. Notebook 03 made some, in three arms. Here are the same numbers for them, on the film's own world:
@@ -687,7 +689,7 @@ for row in made:
 sequence_table = pd.DataFrame(sequence_rows)
 by_arm = sequence_table.groupby("arm", sort=False)
 sequence_means = by_arm[["grade", "lighting", "drift", "stability", "MotionScore"]].mean()
-sequence_means.assign(n=by_arm.size()).style.format(precision=2)
+show.table(sequence_means.assign(n=by_arm.size())).format(precision=2)
 
 # %% [markdown]
 # ## 5. Does the look stay at home?
@@ -703,7 +705,7 @@ cross = [
 ]
 cross = pd.DataFrame(cross).drop(columns=["p", "p (Holm)"])
 cross.to_csv(stage.folder / "cross_domain.csv", index=False)
-cross.style.format(precision=3, na_rep="").hide().set_caption("the other world, paired by scene")
+show.table(cross).format(precision=3, na_rep="").hide().set_caption("the other world, paired by scene")
 
 # %% [markdown]
 # With the trigger the colours should move towards the film's, without it they should not.
@@ -717,7 +719,7 @@ for arm in ("LoRA", "LoRA, no trigger"):
 leak = pd.DataFrame(leak)
 called, uncalled = -leak["change of grade distance to the film"]
 stage.log(f"grade moves {called:.1f} towards the film with the trigger, {uncalled:.1f} without it")
-leak.style.format(precision=2).hide()
+show.table(leak).format(precision=2).hide()
 
 # %% [markdown]
 # If the second number is about as large as the first, the look has **leaked**: the adapter has learned "everything looks like this", and the trigger is a word like any other. All its training clips were the film's, so nothing taught it otherwise. Clips of other films, without the trigger, would.
@@ -739,7 +741,7 @@ def forgotten(arm: str) -> dict[str, object]:
     return row
 
 
-pd.DataFrame(map(forgotten, ("LoRA, no trigger", "LoRA"))).style.format(precision=3).hide()
+show.table(pd.DataFrame(map(forgotten, ("LoRA, no trigger", "LoRA")))).format(precision=3).hide()
 
 # %% [markdown]
 # ## 6. The clips as a set, and the next second
@@ -770,7 +772,7 @@ for arm, found in distances.items():
         frechet_rows.append(row | low_high(result.interval) | dict(result.extra))
         notes |= {f"{name}, {what}": why for what, why in result.notes.items()}
 print("\n".join(f"left out: {what}: {why}" for what, why in notes.items()))
-pd.DataFrame(frechet_rows).style.format(precision=2, na_rep="").hide()
+show.table(pd.DataFrame(frechet_rows)).format(precision=2, na_rep="").hide()
 
 # %% [markdown]
 # The storyboard has a still one second after the first one: what really came next. The distance of the generated frame at that instant is what LPIPS is made for (here its stand-in, unless AlexNet's weights are given). The stills are *neutral*, so the film's look counts against the LoRA: read it as "how much of the scene survived".
@@ -943,7 +945,7 @@ reasons = [
     {"fact": words, "here": "yes" if facts[k][0] else "no, the opposite" if facts[k][1] else "not shown"}
     for k, words in wording.items()
 ]
-pd.DataFrame(reasons).style.hide()
+show.table(pd.DataFrame(reasons)).hide()
 
 
 # %%
@@ -982,7 +984,7 @@ stage.save_metrics(entries)
 # %%
 quoted = differences[differences["metric"].isin(family) & (differences["arm"] == "LoRA")]
 quoted = quoted[["metric", "minus", "difference", "low", "high", "n", "p (Holm)", "sure"]]
-quoted.style.format(precision=1, na_rep="").format(precision=3, subset="p (Holm)", na_rep="").hide()
+show.table(quoted).format(precision=1, na_rep="").format(precision=3, subset="p (Holm)", na_rep="").hide()
 
 # %% [markdown]
 # Then what notebook 02 measured on its own samples, and recorded:
@@ -1006,7 +1008,7 @@ from_02 = {
     for name, row in by_02.items()
     if name.startswith(wanted) and "[" not in name
 }
-pd.DataFrame(from_02).T.style.format(precision=1, na_rep="").format(precision=3, subset="p", na_rep="")
+show.table(pd.DataFrame(from_02).T).format(precision=1, na_rep="").format(precision=3, subset="p", na_rep="")
 
 # %% [markdown]
 # ## Questions

@@ -154,6 +154,8 @@ def test_timing_alternates_and_ratios_cancel_drift(monkeypatch):
     assert timings["a"].median == 1.0
     slowing, halved = Timing((1.0, 2.0, 4.0)), Timing((0.5, 1.0, 2.0))
     assert halved.speedup(slowing) == (2.0, 2.0, 2.0)
+    # Round by round 3, 2 and 10: the median of the ratios, not the ratio of medians (2) or means (8.2).
+    assert Timing((1.0, 2.0, 10.0)).speedup(Timing((3.0, 4.0, 100.0))) == (3.0, 2.0, 10.0)
     with pytest.raises(ValueError, match="and one round"):
         interleaved(calls, rounds=0)
 

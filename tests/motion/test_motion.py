@@ -172,3 +172,11 @@ np.save({str(tmp_path / "segment.npy")!r}, clip)
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     assert np.array_equal(np.load(tmp_path / "segment.npy")[1:], whole[5:])
+
+
+def test_the_seam_of_the_shortest_segments_is_measured_against_the_steps_beside_it():
+    values = np.cumsum([0, 2, 30, 10, 6])  # 2 and 6 lie beside the seam, 30 and 10 at it
+    frames = np.broadcast_to(values.astype(np.uint8)[:, None, None, None], (5, 4, 4, 3))
+    np.testing.assert_allclose(seams.seams(frames, 3), [(30 + 10) / (2 * 4)])
+    with pytest.raises(ValueError, match="share their ends"):
+        seams.seams(frames[:3], 2)

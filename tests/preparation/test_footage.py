@@ -293,7 +293,7 @@ def test_bad_files_are_named_and_good_ones_unaffected(tmp_path, child):
         "folder.mov": "a folder",
         "one_frame.mp4": "too short",
         "scratched.mp4": "undecodable: decord:",
-        "outside.mp4": "out of the footage folder",
+        "outside.mp4": "out of the folder",
     }.items():
         assert decisions[file].decision == "dropped" and words in decisions[file].reason, decisions[file]
     assert decisions["notes.txt"].decision == decisions["SHA256SUMS"].decision == "ignored"

@@ -1,6 +1,8 @@
 """A run end to end on toy notebooks: what is executed, what is reused, what a failure leaves behind."""
 
+import hashlib
 import json
+import os
 import shutil
 import threading
 import time
@@ -13,7 +15,7 @@ from rich.console import Console
 from toy_film.parameters import Cut, Grade, Sound
 
 from cinelib.files import Hashes
-from cinelib.runs import execution, manifest, pipeline, plan, progress, state
+from cinelib.runs import execution, manifest, pipeline, plan, progress, report, state
 
 CHAIN = ["01_cut", "02_grade", "03_prints"]
 
@@ -161,6 +163,47 @@ def test_input_content_counts_not_its_time_stamp(workbook):
     assert to_do(planned(workbook)) == []
     path.write_text("b.txt")  # same size
     assert to_do(planned(workbook)) == CHAIN
+
+
+def test_an_edited_record_is_seen_though_its_size_and_time_are_put_back(workbook):
+    assert executed(workbook)[1].executed == []  # from here on the memory of hashes knows every file
+    path = planned(workbook).steps[1].job.folder / "metrics.json"
+    stamp, true = path.stat().st_mtime_ns, path.read_text()
+    path.write_text(true.replace("0.5", "0.9"))
+    os.utime(path, ns=(stamp, stamp))
+    assert path.read_text() != true and path.stat().st_size == len(true)
+
+    assert planned(workbook).steps[1].reason == "metrics.json was changed"
+    states = {stage.name: stage.state for stage in state.load(workbook, "nano").stages}
+    assert states["01_cut"] == "to do (metrics.json was changed)"
+    page = report.write(workbook, "nano").read_text()
+    assert "metrics.json was changed" in page and ">0.9<" not in page and ">0.5<" not in page
+    _, outcome = executed(workbook, named=["01_cut"])
+    assert stages(outcome.executed) == ["01_cut"]
+    assert path.read_text() == true
+    assert ">0.5<" in report.write(workbook, "nano").read_text()
+
+
+def test_large_files_are_not_read_to_tell_how_a_run_stands(workbook, monkeypatch):
+    folder = planned(workbook).steps[1].job.folder
+    monkeypatch.setattr(manifest, "SMALL", 1)
+    monkeypatch.setattr(manifest, "hash_of", lambda path: pytest.fail(f"{path} was read"))
+    assert manifest.problem(folder) is None
+
+
+@pytest.mark.parametrize("change", ["cut.txt", "gone"])
+def test_an_edited_list_of_artefacts_is_a_damaged_manifest(workbook, change):
+    folder = planned(workbook).steps[1].job.folder
+    content = json.loads((folder / "manifest.json").read_text())
+    if change == "gone":
+        del content["artefacts"]["cut.txt"]
+    else:
+        (folder / "cut.txt").write_text("forged")
+        entry = {"bytes": 6, "sha256": hashlib.sha256(b"forged").hexdigest()}
+        content["artefacts"]["cut.txt"] = entry
+    (folder / "manifest.json").write_text(json.dumps(content))
+    assert manifest.problem(folder) == "manifest is damaged"
+    assert planned(workbook).steps[1].reason == "manifest is damaged"
 
 
 @pytest.mark.parametrize(

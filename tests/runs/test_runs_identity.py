@@ -4,11 +4,14 @@ import os
 import shutil
 
 import pytest
+import toy_film
+from toy_film.parameters import Cut
 
 from cinelib import provenance
 from cinelib.files import Hashes, write_json, write_text
 from cinelib.parameters import resolve
 from cinelib.provenance import code_digest, module_files
+from cinelib.runs import identity
 from cinelib.runs.identity import identify
 from cinelib.runs.workbook import Workbook, find_root
 
@@ -209,3 +212,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         write_text(path, "\ud800")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_redefined_parameter_is_another_stage(tmp_path, monkeypatch):
+    workbook = toy_film.make(tmp_path / "film")
+    params = Cut(profile="nano")
+    before = identity.identify(workbook, params, {}, Hashes())
+    assert identity.identify(workbook, params, {}, Hashes()).id == before.id
+    source = identity.inspect.getsource
+    monkeypatch.setattr(identity.inspect, "getsource", lambda model: source(model) + "    more = 1\n")
+    after = identity.identify(workbook, params, {}, Hashes())
+    assert after.id != before.id
+    assert identity.changes(after.parts, before.parts) == ["its parameters were redefined"]

@@ -24,6 +24,8 @@ from cinelib.statistics import (
     two_way_bootstrap,
     verdict,
 )
+from cinelib.statistics.clusters import _weights
+from cinelib.statistics.hypothesis_tests import Equivalence
 
 
 def saturated(rng, n):
@@ -444,3 +446,27 @@ def test_four_pairs_have_no_power_whatever_the_effect():
     assert pairs_needed(100, 1, family=6) == 8
     with pytest.raises(ValueError, match="difference of 0"):
         pairs_needed(0, 1)
+
+
+def test_equivalence_is_decided_at_5_percent_by_the_interval_of_90():
+    from scipy.stats import t
+
+    values = np.random.default_rng(3).normal(0.1, 1, 25)
+    found = equivalence(values, 0.5)
+    error = values.std(ddof=1) / 5
+    reach = t.ppf(0.95, 24) * error
+    np.testing.assert_allclose(found.interval, (values.mean() - reach, values.mean() + reach))
+    far = max(t.sf((values.mean() + 0.5) / error, 24), t.cdf((values.mean() - 0.5) / error, 24))
+    assert found.p == pytest.approx(far)
+    assert Equivalence(0.0, (-0.1, 0.1), 0.5, 0.0499, 25).equivalent
+    assert not Equivalence(0.0, (-0.1, 0.1), 0.5, 0.0501, 25).equivalent
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_two_way_weights_vary_as_the_mean_of_one_fewer(count):
+    """Of n values n - 1 are drawn (Rao and Wu): the mean's variance is s^2 / n, not (n - 1) / n of it."""
+    drawn = _weights(np.random.default_rng(0), count, 40_000)
+    np.testing.assert_allclose(drawn.sum(axis=1), 1)
+    np.testing.assert_allclose(np.unique(drawn), np.arange(count) / (count - 1))
+    values = np.random.default_rng(1).normal(0, 1, count)
+    assert (drawn @ values).var() == pytest.approx(values.var(ddof=1) / count, rel=0.05)

@@ -468,3 +468,33 @@ def test_gradient_checkpointing_changes_nothing_but_memory(encoded, tmp_path):
         assert pipe.transformer.is_gradient_checkpointing == bool(change)
     for name in results["plain"]:
         torch.testing.assert_close(results["plain"][name], results["checkpointing"][name])
+
+
+def test_the_optimiser_gets_the_recipes_rates_betas_and_decay(transformer):
+    from accelerate import Accelerator
+
+    recipe = changed(RECIPE, learning_rate=3e-3, weight_decay=0.3, warmup_ratio=0.0)
+    state = TrainingState(transformer, "style", recipe, Accelerator(cpu=True))
+    (group,) = state.optimizer.param_groups
+    assert group["betas"] == (0.9, 0.999) and group["weight_decay"] == 0.3 and group["initial_lr"] == 3e-3
+    weight = next(iter(state.weights.values()))
+    before = weight.detach().clone()
+    for one in state.weights.values():
+        one.grad = torch.zeros_like(one)
+    state.optimizer.step()  # without a gradient AdamW only lets weights decay
+    torch.testing.assert_close(weight.detach(), before * (1 - 3e-3 * 0.3))
+
+
+def test_a_dropped_caption_is_the_empty_prompt(encoded):
+    examples, null_prompt = encoded
+    recipe = changed(RECIPE, caption_dropout=0.999)
+    dropped, kept = (
+        flow_matching.read_samples(changed(RECIPE, caption_dropout=share), 0, examples, null_prompt)[0]
+        for share in (0.999, 0.0)
+    )
+    first = flow_matching.draw(recipe, 0, examples)
+    for batch, path in ((dropped, null_prompt), (kept, examples[first.index].prompt)):
+        wanted = encoded_clips.read_batch([examples[first.index]], first.condition, [path])
+        assert torch.equal(batch.prompt_embeds[:1], wanted.prompt_embeds)
+    assert not torch.equal(dropped.prompt_embeds, kept.prompt_embeds)
+    assert torch.equal(dropped.latents, kept.latents), "all else stays"
