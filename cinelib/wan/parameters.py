@@ -20,7 +20,7 @@ class ClassroomModel(StageParameters):
         "data/nano-viewer", description="video feature net to compare clips with, empty to leave it out"
     )
     recipe: Literal["smoke", "nano"] = Field(
-        "smoke", description="smoke trains for seconds, nano trains what ships, for hours"
+        "smoke", description="smoke trains for seconds, nano trains the shipped size, for hours"
     )
     device: str = Field("cpu", min_length=1, description="where the recipe trains, cpu or cuda")
     scenes: int = Field(6, ge=2, le=200, description="held-out scenes to look at")

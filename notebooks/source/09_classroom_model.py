@@ -206,7 +206,7 @@ show.contact_sheet(pairs, ["real", "encoded and decoded"] * 2, columns=4, tile=2
 # So a good round trip is not enough. The pair must be judged by what it *generates*. The autoencoder was trained further, with three more wishes:
 #
 # - **Noise on the latents**, a quarter of their spread on average. What must survive noise also survives a transformer's errors.
-# - **Half the size.** Latents shrunk to half must decode to the picture shrunk to half ([EQ-VAE](https://arxiv.org/abs/2502.09509)). Neighbouring latents must then mean neighbouring things.
+# - **Half the size.** Latents shrunk to half must decode to the picture shrunk to half (EQ-VAE). Neighbouring latents must then mean neighbouring things.
 # - **Differences between frames** count in the loss.
 #
 # Afterwards all channels are divided by *one* spread. Before, each had its own, and a channel that carried little was blown up to full size.
@@ -687,3 +687,5 @@ stage.close()
 # - [Flow matching for generative modelling](https://arxiv.org/abs/2210.02747)
 # - [Deep residual learning](https://arxiv.org/abs/1512.03385)
 # - [Classifier-free guidance](https://arxiv.org/abs/2207.12598)
+# - [EQ-VAE: equivariance of latents](https://arxiv.org/abs/2502.09509)
+# - [Muon](https://kellerjordan.github.io/posts/muon/)

@@ -97,4 +97,4 @@ def test_modules_are_short():
 
 def test_the_package_stays_thin():
     # 15,000 is the aim. Raise this for a feature, never for convenience; lower it when something goes.
-    assert sum(len(path.read_text("utf-8").splitlines()) for path in MODULES) <= 15_900
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in MODULES) <= 16_000
