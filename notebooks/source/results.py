@@ -66,7 +66,8 @@ def collect(run: RunState) -> dict[str, Any] | None:
     tests = pd.read_csv(folders[EVALUATION] / "differences.csv")
     sure = tests[tests["sure"].isin(["higher", "lower"]) & (tests["arm"] == "LoRA")]
     found = {other: sorted(part["metric"]) for other, part in sure.groupby("minus")}
-    scenes = {place: int(part["scene"].nunique()) for place, part in table.groupby("place")}
+    generated = table[table["arm"] != "real"]  # the film's own clips are scenes of their own
+    scenes = {place: int(part["scene"].nunique()) for place, part in generated.groupby("place")}
     return {"scenes": scenes, "means": places, "sure": found}
 
 
