@@ -35,7 +35,7 @@ from cinelib.style.training_job import TrainingJob
 from cinelib.wan import pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
 import style_dataset  # noqa: E402
 
 ENCODERS = ("vae", "text_encoder", "image_encoder")
