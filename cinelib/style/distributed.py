@@ -79,4 +79,7 @@ def load_optimizer_state(
     model: torch.nn.Module, optimizer: AcceleratedOptimizer, state: dict[str, Any]
 ) -> None:
     """What `optimizer_state` gave, sharded as the parameters are."""
+    betas = [group["betas"] for group in optimizer.optimizer.param_groups]
     set_optimizer_state_dict(model, optimizer.optimizer, state, options=_FULL)
+    for group, kept in zip(optimizer.optimizer.param_groups, betas, strict=True):
+        group["betas"] = type(kept)(group["betas"])  # torch gives a list back for the tuple that it was
