@@ -38,7 +38,7 @@ def test_the_changelog_has_this_version_and_the_formats_headings():
 
 
 def test_the_container_starts_from_a_supported_python_and_makes_what_make_knows():
-    lines = re.sub(r"\\\n\s*", "", read("Containerfile")).splitlines()
+    lines = re.sub(r"\\\n\s*", "", read(".ci/Containerfile")).splitlines()
     steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
     assert steps[0][0] == "FROM" and steps[0][1].endswith("python:3.11-slim")
     assert {name for name, _ in steps} <= {"FROM", "RUN", "WORKDIR", "COPY", "CMD"}
@@ -51,7 +51,7 @@ def test_the_container_starts_from_a_supported_python_and_makes_what_make_knows(
 
 
 def test_the_container_leaves_out_what_was_built_or_executed_here():
-    ignored = read(".dockerignore").split("\n")
+    ignored = read(".ci/Containerfile.dockerignore").split("\n")
     for line in read(".gitignore").splitlines():
         name = line.strip("/!").removesuffix("/*").rstrip("/")
         if name != "build":
@@ -74,4 +74,4 @@ def test_every_make_target_of_a_page_exists():
     for page in ("CONTRIBUTING.md", "papermill_runs/README.md", "notebooks/source/README.md"):
         named = set(re.findall(r"(?:`|^)make ([a-z]+)", read(page), re.MULTILINE))
         assert named and named <= targets, page
-    assert set(re.findall(r"cinelib make ([a-z]+)", read("Containerfile"))) <= targets
+    assert set(re.findall(r"cinelib make ([a-z]+)", read(".ci/Containerfile"))) <= targets
