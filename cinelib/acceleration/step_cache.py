@@ -39,8 +39,8 @@ class BlockCounter:
 def count_blocks(transformer: ModelMixin) -> Iterator[BlockCounter]:
     """Count the blocks that a Wan transformer evaluates while the context is open.
 
-    A block counts as evaluated when its self-attention's query projection ran: that layer lies inside
-    whatever a cache replaces, so what a cache predicts or skips does not count.
+    A block counts as evaluated when a layer of its self-attention, cross-attention or feed-forward ran. These
+    layers lie inside whatever a cache replaces, so what a cache predicts or skips does not count.
     """
     counter = BlockCounter(len(transformer.blocks))
     handles = [transformer.register_forward_pre_hook(lambda *_: counter.calls.append(set()))]
@@ -49,7 +49,8 @@ def count_blocks(transformer: ModelMixin) -> Iterator[BlockCounter]:
         def note(*_: Any, index: int = index) -> None:
             counter.calls[-1].add(index)
 
-        handles.append(block.attn1.to_q.register_forward_pre_hook(note))
+        for layer in (block.attn1.to_q, block.attn2.to_q, block.ffn.net[0]):
+            handles.append(layer.register_forward_pre_hook(note))
     try:
         yield counter
     finally:
@@ -62,23 +63,27 @@ def step_cache(transformer: ModelMixin, config: Any) -> Iterator[BlockCounter]:
     """Enable a diffusers cache config while the context is open, and count the blocks that run.
 
     Raises:
-        NoEffect: the config's patterns matched no module, or fewer modules than there are blocks.
+        NoEffect: the config's patterns matched nothing in one of the blocks, or in all.
     """
     with count_blocks(transformer) as counter:
         before = _hooks(transformer)
         transformer.enable_cache(config)
         try:
-            attached = _hooks(transformer) - before
-            if attached < len(transformer.blocks):
+            attached = [now - then for now, then in zip(_hooks(transformer), before, strict=True)]
+            if missed := attached.count(0):
                 raise NoEffect(
-                    f"{type(config).__name__} attached {attached} hooks to a transformer of "
-                    f"{len(transformer.blocks)} blocks: its patterns do not match this model"
+                    f"{type(config).__name__} attached nothing to {missed} of {len(attached)} blocks: its "
+                    "patterns do not match this model"
                 )
             yield counter
         finally:
             transformer.disable_cache()
 
 
-def _hooks(transformer: ModelMixin) -> int:
-    registries = (getattr(module, "_diffusers_hook", None) for module in transformer.modules())
-    return sum(len(registry.hooks) for registry in registries if registry is not None)
+def _hooks(transformer: ModelMixin) -> list[int]:
+    """Hooks of diffusers in each block and its layers."""
+    found = []
+    for block in transformer.blocks:
+        registries = (getattr(module, "_diffusers_hook", None) for module in block.modules())
+        found.append(sum(len(registry.hooks) for registry in registries if registry is not None))
+    return found

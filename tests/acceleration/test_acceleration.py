@@ -10,7 +10,7 @@ import yaml
 from diffusers import TaylorSeerCacheConfig
 from PIL import Image
 
-from cinelib.acceleration import parallel, timing
+from cinelib.acceleration import parallel, taylorseer, timing
 from cinelib.acceleration.fewer_steps import FewerSteps
 from cinelib.acceleration.first_block_cache import FirstBlockCache
 from cinelib.acceleration.parallel import ParallelError, SamplingJob, Segment, lacking_devices, launch, sample
@@ -120,12 +120,29 @@ def test_taylorseer_predicts_on_the_named_modules(pipe, plain):
     assert not torch.equal(latents, plain[0])
 
 
-def test_taylorseers_default_patterns_are_refused_because_they_match_nothing(pipe):
+@pytest.mark.parametrize(
+    ("patterns", "missed"),
+    [
+        ({}, 3),  # diffusers' own, which match nothing
+        ({"cache_identifiers": [r"blocks\.0\.(attn1|attn2|ffn)"]}, 2),  # as many hooks as there are blocks
+        ({"cache_identifiers": [r"blocks\.[02]\.(attn1|attn2|ffn)"]}, 1),
+    ],
+)
+def test_a_cache_that_does_not_hook_every_block_is_refused_and_leaves_nothing(pipe, plain, patterns, missed):
     with (
-        pytest.raises(NoEffect, match="attached 0 hooks to a transformer of 3 blocks"),
-        step_cache(pipe.transformer, TaylorSeerCacheConfig()),
+        pytest.raises(NoEffect, match=f"attached nothing to {missed} of 3 blocks"),
+        step_cache(pipe.transformer, TaylorSeerCacheConfig(**patterns)),
     ):
         pass
+    assert torch.equal(run(pipe)[0], plain[0])
+
+
+@pytest.mark.parametrize("part", ["attn1", "attn2", "ffn"])
+def test_a_cache_that_predicts_a_part_of_each_block_has_not_skipped_the_block(pipe, monkeypatch, part):
+    monkeypatch.setattr(taylorseer, "MODULES", [rf"blocks\.\d+\.{part}"])
+    technique = TaylorSeer(STEPS, 3, warmup=2)
+    with pytest.raises(NoEffect, match="TaylorSeer /3"):
+        technique.prove(run(pipe, technique)[1])
 
 
 def test_an_error_inside_leaves_nothing_behind(pipe, plain):

@@ -73,6 +73,22 @@ def test_resuming_is_bit_identical(transformer, encoded, tmp_path, stop, recipe)
     assert history.resumed_at == ([] if stop == 1 else [stop // 2 * 2])
 
 
+def test_early_stopping_goes_on_counting_and_keeps_its_best_after_a_resume(transformer, encoded, tmp_path):
+    def uphill(*args):
+        loss = flow_matching.flow_matching_loss(*args)
+        return -loss if torch.is_grad_enabled() else loss  # training makes the held-out loss worse
+
+    start = weights(transformer)
+    recipe = changed(RECIPE, max_train_steps=40, validation_every=2, patience=3, warmup_ratio=0.5)
+    with pytest.raises(Interrupted):
+        fit(transformer, encoded, tmp_path, recipe, loss=uphill, progress=stop_at(5))
+    rewind(transformer, start)
+    history = fit(transformer, encoded, tmp_path, recipe, loss=uphill)
+    assert history.resumed_at == [4] and history.step == 6
+    assert "(step 0) in 3 measurements" in history.stopped
+    assert same(start, weights(transformer))
+
+
 def test_a_finished_training_that_is_asked_for_again_ships_the_same(transformer, encoded, tmp_path):
     start = weights(transformer)
     fit(transformer, encoded, tmp_path, AVERAGED)

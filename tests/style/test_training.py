@@ -12,6 +12,7 @@ import pytest
 import style_dataset
 import tiny_training
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_training import CARD, ENCODING, MODEL, RECIPE, changed, fit, fresh_transformer, same, weights
 
 from cinelib.parameters import ParameterError, resolve
@@ -76,17 +77,22 @@ def test_what_changes_is_encoded_anew_and_nothing_else(dataset, store, encoded, 
     assert set(report.encoded) == kinds
 
 
-def test_other_weights_have_other_entries(dataset, store, encoded, tmp_path):
+@pytest.mark.parametrize(
+    "part, kinds",
+    [("vae", {"latents", "condition"}), ("image_encoder", {"condition"}), ("text_encoder", {"text"})],
+)
+def test_other_weights_have_other_entries(dataset, store, encoded, tmp_path, part, kinds):
     other = tmp_path / "other"
     shutil.copytree(MODEL, other)
-    vae = pipeline.load_pipeline(other, device="cpu", without=("transformer",)).vae
-    with torch.no_grad():
-        vae.encoder.conv_in.bias.add_(0.1)
-    vae.save_pretrained(other / "vae")
+    (path,) = (other / part).glob("*.safetensors")
+    tensors = load_file(path)
+    first = min(tensors)
+    save_file({**tensors, first: tensors[first] + 0.1}, path, {"format": "pt"})
     encoders, box = encoded_clips.Encoders(str(other), device="cpu"), cache.Cache(store)
-    found = encoded_clips.encode_clips(VideoFolder.open(dataset), ENCODING, encoders, box)
-    assert box.report.encoded["latents"] == 4 and box.report.reused["text"] == 4
-    assert found[0].latents != encoded[0][0].latents
+    clip = list(VideoFolder.open(dataset))[:1]
+    encoded_clips.encode_clips(clip, ENCODING, encoders, box)
+    assert set(box.report.encoded) == kinds
+    assert set(box.report.reused) == {"latents", "condition", "text"} - kinds
 
 
 def test_a_damaged_or_swapped_entry_is_made_again(dataset, store, encoded):
@@ -259,6 +265,20 @@ def test_loss_against_the_formula():
     torch.testing.assert_close(model.seen["timestep"], torch.tensor([250.0, 1000.0]))
 
 
+def test_the_loss_leaves_out_a_first_frame_that_is_given_in_place_of_noise():
+    """Wan2.2 TI2V: a condition with the latents' own channels."""
+    latents, noise = torch.full((2, 16, 3, 4, 6), 3.0), torch.full((2, 16, 3, 4, 6), 5.0)
+    latents[:, :, 0] = 100.0
+    given = torch.full((2, 16, 1, 4, 6), 7.0)
+    batch = dataclasses.replace(make_batch(latents), condition=given, image_embeds=None)
+    model, sigma = Constant(1.5), torch.tensor([0.25, 1.0])
+    loss = flow_matching.flow_matching_loss(model, batch, sigma, noise)
+    torch.testing.assert_close(loss, torch.full((2,), (1.5 - (5.0 - 3.0)) ** 2))
+    shown = model.seen["hidden_states"]
+    assert torch.equal(shown[:, :, :1], given) and torch.equal(shown[1, :, 1:], noise[1, :, 1:])
+    assert model.seen["timestep"][0].tolist() == [0.0] * 6 + [250.0] * 12
+
+
 def test_noise_levels_follow_their_distribution():
     def levels(**how):
         return torch.cat(
@@ -301,6 +321,28 @@ def test_validation_is_the_same_number_every_time_and_needs_no_order(transformer
     torch.manual_seed(99)
     assert flow_matching.validate(transformer, found[:2]) == first
     assert first["loss"] == pytest.approx(np.mean([first[f"{s:g}"] for s in flow_matching.VALIDATION_SIGMAS]))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_held_out_loss_sees_the_regraded_frame_under_noise_of_each_clips_own(
+    transformer, encoded, precision
+):
+    """As clips are trained and sampled: from a neutral still, in the training's precision."""
+    seen = []
+
+    def watched(model, batch, sigma, noise):
+        seen.append((batch.condition, sigma.item(), noise, torch.is_autocast_enabled("cpu")))
+        return torch.zeros(1)
+
+    clips, levels = encoded[0][:2], (0.25, 0.75)
+    flow_matching.validate(transformer, clips, watched, levels, precision)
+    conditions, sigmas, noises, half = zip(*seen, strict=True)
+    assert sigmas == 2 * levels and set(half) == {precision == "bf16"}
+    for example, condition in zip(clips, conditions[::2], strict=True):
+        assert torch.equal(condition, encoded_clips.read_batch([example], 2).condition)
+        assert not torch.equal(condition, encoded_clips.read_batch([example], 0).condition)
+    assert torch.equal(noises[0], noises[1]) and torch.equal(noises[2], noises[3])
+    assert not torch.equal(noises[0], noises[2])
 
 
 # --- the loop --------------------------------------------------------------------------------------
