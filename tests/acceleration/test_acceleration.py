@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import tiny_wan
 import torch
@@ -67,8 +68,11 @@ def cache(threshold):
     ids=lambda technique: technique.name,
 )
 def test_each_technique_does_what_it_promises_and_leaves_nothing_behind(pipe, plain, technique):
-    technique.prove(run(pipe, technique)[1])
+    counter = run(pipe, technique)[1]
+    technique.prove(counter)
+    counted = len(counter.calls)
     assert torch.equal(run(pipe)[0], plain[0])
+    assert len(counter.calls) == counted
 
 
 @pytest.mark.parametrize(
@@ -175,6 +179,11 @@ def test_timing_alternates_and_ratios_cancel_drift(monkeypatch):
     assert Timing((1.0, 2.0, 10.0)).speedup(Timing((3.0, 4.0, 100.0))) == (3.0, 2.0, 10.0)
     with pytest.raises(ValueError, match="and one round"):
         interleaved(calls, rounds=0)
+
+
+def test_a_busy_machine_is_told_as_a_share(monkeypatch):
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: 25.0)
+    assert timing.busy_share() == 0.25
 
 
 def test_published_times_scale_but_no_card_count_reaches_187_seconds():

@@ -1,5 +1,6 @@
 """Checkpoints and continuing: whole or not at all, damaged ones skipped, bit-identical after any SIGKILL."""
 
+import itertools
 import os
 import resource
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_training
@@ -73,6 +75,15 @@ def test_resuming_is_bit_identical(transformer, encoded, tmp_path, stop, recipe)
     assert history.resumed_at == ([] if stop == 1 else [stop // 2 * 2])
 
 
+def test_the_seconds_of_both_parts_are_counted(transformer, encoded, tmp_path, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    whole = fit(transformer, encoded, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        fit(fresh_transformer(), encoded, tmp_path / "cut", progress=stop_at(5))
+    assert fit(fresh_transformer(), encoded, tmp_path / "cut").seconds == pytest.approx(whole.seconds, abs=1)
+
+
 def test_early_stopping_goes_on_counting_and_keeps_its_best_after_a_resume(transformer, encoded, tmp_path):
     def uphill(*args):
         loss = flow_matching.flow_matching_loss(*args)
@@ -91,10 +102,11 @@ def test_early_stopping_goes_on_counting_and_keeps_its_best_after_a_resume(trans
 
 def test_a_finished_training_that_is_asked_for_again_ships_the_same(transformer, encoded, tmp_path):
     start = weights(transformer)
-    fit(transformer, encoded, tmp_path, AVERAGED)
+    recipe = changed(AVERAGED, max_train_steps=5)  # between two checkpoints
+    fit(transformer, encoded, tmp_path, recipe)
     expected = weights(transformer)
     rewind(transformer, start)
-    assert fit(transformer, encoded, tmp_path, AVERAGED).resumed_at == [6]
+    assert fit(transformer, encoded, tmp_path, recipe).resumed_at == [5]
     assert same(expected, weights(transformer))
 
 
@@ -124,6 +136,30 @@ def test_checkpoints_of_another_training_are_refused(transformer, encoded, tmp_p
     rewind(transformer, start)
     with pytest.raises(ValueError, match=next(iter(change))):
         fit(transformer, encoded, tmp_path, changed(RECIPE, **change))
+
+
+def test_checkpoints_of_other_clips_weights_or_processes_are_refused(transformer, encoded, tmp_path):
+    start = weights(transformer)
+    fit(transformer, encoded, tmp_path)
+    rewind(transformer, start)
+    with pytest.raises(ValueError, match=r"examples .* there"):
+        fit(transformer, encoded, tmp_path, examples=tuple(encoded[0][2:]))
+    rewind(transformer, {name: value + 0.1 for name, value in start.items()})
+    with pytest.raises(ValueError, match=r"adapter .* there"):
+        fit(transformer, encoded, tmp_path)
+    (newest,) = tmp_path.glob("step-00000006-*.pt")
+    kept = torch.load(newest, weights_only=True)
+    fingerprint = {**kept.pop("fingerprint"), "processes": 2, "strategy": "MULTI_CPU"}
+    Checkpoints(tmp_path, fingerprint).save(6, {name: kept[name] for name in kept.keys() - {"shares"}})
+    rewind(transformer, start)
+    with pytest.raises(ValueError, match=r"processes 2 there, 1 here; strategy MULTI_CPU there, NO here"):
+        fit(transformer, encoded, tmp_path)
+
+
+def test_a_setting_that_was_not_written_down_differs_too(tmp_path):
+    Checkpoints(tmp_path, {"seed": 0}).save(1, {})
+    with pytest.raises(ValueError, match=r"decay None there, 0\.9 here"):
+        Checkpoints(tmp_path, {"seed": 0, "decay": 0.9}).newest()
 
 
 @pytest.fixture
@@ -163,7 +199,19 @@ def test_a_step_that_is_saved_again_replaces_itself_and_the_last_two_steps_stay(
     for step, value in ((1, 0.0), (2, 0.0), (3, 0.0), (3, 1.0)):
         box.save(step, {"weights": torch.tensor(value)})
     assert sorted(path.name[:13] for path in tmp_path.iterdir()) == ["step-00000002", "step-00000003"]
-    assert box.newest()["weights"] == 1
+    killed = tmp_path / ".step-00000004-0123456789abcdef.77-88.partial.pt"  # while it was written
+    killed.write_bytes(b"half")
+    assert box.newest()["weights"] == 1 and not killed.exists()
+
+
+def test_shares_go_with_the_checkpoint_that_they_belong_to(tmp_path):
+    box = Checkpoints(tmp_path, {})
+    for step in (1, 2, 3):
+        with_shares(box, step)
+    assert sorted(path.name for path in tmp_path.glob("*.deepspeed")) == [
+        "step-00000002.deepspeed",
+        "step-00000003.deepspeed",
+    ]
 
 
 def test_as_many_checkpoints_stay_as_asked_for(transformer, encoded, tmp_path):
@@ -251,19 +299,34 @@ def test_a_disk_that_fills_up_stops_the_training_which_continues_when_there_is_r
     assert same(expected, weights(transformer))
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(transformer, encoded, tmp_path):
+def nowhere(loss):
+    return loss * float("nan")
+
+
+def cliff(loss):
+    """The same value, and a gradient of 0 times infinity."""
+    return loss + (0 * loss).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("poison", "message"), [(nowhere, "the loss is nan on clips/"), (cliff, "the gradient's norm is nan on")]
+)
+def test_what_is_not_finite_stops_and_keeps_the_last_good_weights(
+    transformer, encoded, tmp_path, poison, message
+):
     calls = []
 
     def poisoned(model, batch, sigma, noise):
         loss = flow_matching.flow_matching_loss(model, batch, sigma, noise)
         calls.append(batch.names[0])
-        return loss * float("nan") if len(calls) == 7 else loss  # the first micro-batch of step 4
+        return poison(loss) if len(calls) == 7 else loss  # the first micro-batch of step 4
 
     recipe = changed(RECIPE, validation_every=100, checkpoint_every=100)
-    with pytest.raises(training.TrainingDiverged, match="step 4: the loss is nan on clips/") as error:
+    with pytest.raises(training.TrainingDiverged, match=f"step 4: {message}") as error:
         given = {"examples": tuple(encoded[0]), "validation": (), "loss": poisoned}
         fit(transformer, encoded, tmp_path, recipe, **given)
-    assert calls[6] in str(error.value) and str(error.value).count("clips/") == 1
+    assert calls[6] in str(error.value)
+    assert str(error.value).count("clips/") == (1 if poison is nowhere else 2)  # a gradient is made of all
     (kept,) = tmp_path.glob("step-00000003-*.pt")
     kept = torch.load(kept, weights_only=True)["state"]["weights"]
     assert same(kept, weights(transformer))
