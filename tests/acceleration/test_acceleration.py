@@ -1,5 +1,6 @@
 """Step caches act or are refused; times alternate; several processes give what one gives."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from cinelib.acceleration.taylorseer import TaylorSeer
 from cinelib.acceleration.timing import Timing, interleaved
 from cinelib.evaluation.parameters import Evaluation
 from cinelib.parameters import ParameterError
+from cinelib.style import lora
 from cinelib.wan import pipeline, sampling
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -208,8 +210,12 @@ def test_settings_that_make_no_sense_are_refused_before_a_kernel_starts(model, v
 
 
 def job(model, image, **changes):
-    segments = (Segment(image, "a knight", 0), Segment(image, "the film", 1, last_image=image))
-    return SamplingJob(str(model), segments, sampling.Sampling(32, 48, 5, 2), flow_shift=3.0, **changes)
+    segments = (
+        Segment(image, "a knight", 0),
+        Segment(image, "the film", 1, last_image=image),
+        Segment(image, "a knight", 2),
+    )
+    return SamplingJob(str(model), segments, sampling.Sampling(32, 48, 5, 2), flow_shift=5.0, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +231,7 @@ def test_processes_without_an_accelerator_of_their_own_are_refused(saved, monkey
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 0)
     assert lacking_devices(2) is None  # on a CPU they share cores
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
-    monkeypatch.setattr(parallel.subprocess, "run", lambda *_, **__: pytest.fail("processes were started"))
+    monkeypatch.setattr(parallel.subprocess, "Popen", lambda *_, **__: pytest.fail("processes were started"))
     assert lacking_devices(1) is None
     with pytest.raises(ValueError, match="2 processes need 2 accelerators, one each; here: 1"):
         launch(job(*saved), 2)
@@ -254,8 +260,19 @@ def test_a_wide_still_is_cropped_and_not_stretched(saved, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_processes_give_exactly_what_one_gives(saved):
-    outcomes = launch(job(*saved, rounds=2), 2)
+def test_two_processes_give_exactly_what_one_gives(saved, tmp_path):
+    """With an adapter, and another flow shift than the model's own."""
+    pipe, card = (
+        pipeline.load_pipeline(saved[0], device="cpu", flow_shift=5.0),
+        lora.AdapterCard(2, 4.0, "attn2"),
+    )
+    lora.add(pipe.transformer, card)
+    for value in lora.parameters(pipe.transformer).values():
+        value.data.normal_(0, 0.3, generator=torch.Generator().manual_seed(0))
+    lora.save(tmp_path, pipe.transformer, card)
+    given = job(*saved, rounds=2, lora=str(tmp_path))
+    here = [sample(pipe, given, segment) for segment in given.segments]
+    outcomes = launch(given, 2)
     assert set(outcomes) == {"single", "threads", "segments", "context"}
     for mode, outcome in outcomes.items():
         assert len(outcome.seconds) == 2 and min(outcome.seconds) > 0
@@ -264,8 +281,32 @@ def test_two_processes_give_exactly_what_one_gives(saved):
                 torch.testing.assert_close(latents, alone, rtol=1e-4, atol=1e-4)
             else:
                 assert torch.equal(latents, alone), mode
-    first, second = outcomes["single"].latents
-    assert not torch.equal(first, second)
+    for latents, wanted in zip(outcomes["single"].latents, here, strict=True):
+        torch.testing.assert_close(latents, wanted, rtol=1e-4, atol=1e-4)
+    first, _, third = outcomes["single"].latents
+    assert not torch.equal(first, third)  # a segment's number is its noise
+
+
+def test_what_takes_too_long_ends_and_leaves_no_process_behind(saved, monkeypatch):
+    here, started = psutil.Process(), []
+    older, wait = set(here.children(recursive=True)), parallel.subprocess.Popen.wait
+
+    def too_long(process, timeout=None):
+        """The time is over as soon as torchrun has started its two."""
+        if timeout is None:
+            return wait(process)
+        while len(started) < 3:
+            assert process.poll() is None
+            time.sleep(0.05)
+            started[:] = set(here.children(recursive=True)) - older
+        raise parallel.subprocess.TimeoutExpired("torchrun", timeout)
+
+    monkeypatch.setattr(parallel.subprocess.Popen, "wait", too_long)
+    with pytest.raises(ParallelError, match="2 processes took longer than 60 s"):
+        launch(job(*saved), 2, timeout=60)
+    monkeypatch.undo()
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert not alive
 
 
 @pytest.mark.slow

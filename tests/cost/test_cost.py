@@ -186,6 +186,14 @@ def test_memory_grows_with_the_clip_as_the_author_of_diffusion_pipe_measured():
     assert (long - short) / 1e9 == pytest.approx(3.5, rel=0.15)
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_batch_of_two_takes_twice_what_a_clip_takes(checkpointing):
+    one = Case("tiny", checkpointing=checkpointing).step
+    two = dataclasses.replace(one, clips=2)
+    for name in ("operations", "saved_bytes", "passing_bytes"):
+        assert getattr(two, name) == pytest.approx(2 * getattr(one, name))
+
+
 def test_checkpointing_trades_memory_for_a_second_forward_pass():
     plain, again = (Case("nano", checkpointing=value).step for value in (False, True))
     assert again.saved_bytes < plain.saved_bytes / 5
@@ -241,6 +249,9 @@ def test_changes_to_no_effect_come_before_changes_to_the_result():
     assert outlook.Outlook(params, 40).fits(hardware.GPUS["A100-80GB"]) == "no"
     _, changes = outlook.Outlook(params, 40).nearest(hardware.GPUS["A100-80GB"])
     assert changes == {"gradient_checkpointing": True}
+    pair = outlook.Outlook(resolve_style(num_frames=49, train_batch_size=2), 40)
+    _, changes = pair.nearest(hardware.GPUS["A100-80GB"])
+    assert changes == {"train_batch_size": 1, "gradient_accumulation_steps": 8}
 
 
 def resolve_style(**changes):
@@ -260,8 +271,14 @@ def test_sharding_divides_the_weights_and_leaves_the_activations():
     two = one.with_changes(processes=2, strategy="fsdp2")
     assert two.a_step.activations == one.a_step.activations
     assert one.a_step.base / 2 < two.a_step.base < 0.6 * one.a_step.base
+    assert two.a_step.adapter == one.a_step.adapter / 2
     gpu = hardware.GPUS["A100-80GB"]
     assert two.seconds(gpu) >= one.seconds(gpu)
+    slow = dataclasses.replace(
+        gpu, link=1e-3
+    )  # then all waits for weights: twice a batch, 2 bytes, the other half
+    weights = 2 * 2 * two.parameters["transformer"] / 2
+    assert two.seconds(slow) == pytest.approx(two.params.gradient_accumulation_steps * weights / 1e6)
 
 
 def test_a_low_precision_base_saves_nothing_without_recomputation():

@@ -100,12 +100,12 @@ def test_a_keyframe_is_the_first_frame_of_the_clip_that_it_opens(pipe, scene):
 def test_a_segment_alone_equals_the_one_in_the_sequence(pipe, scene):
     keyframes = sequence.style_keyframes(pipe, scene, SAMPLING)
     assert [frame.shape for frame in keyframes] == [(32, 48, 3)] * 3
-    whole = sequence.sequence(pipe, scene, keyframes, SAMPLING)
+    whole = sequence.sequence(pipe, scene, keyframes, SAMPLING, "the film, ")
     assert whole.shape == (9, 32, 48, 3)
-    key = (scene.name, "segment", 1)
-    alone = sequence.expand(pipe, keyframes[1], keyframes[2], scene.text, SAMPLING, key)
+    text, key = "the film, " + scene.text, (scene.name, "segment", 1)
+    alone = sequence.expand(pipe, keyframes[1], keyframes[2], text, SAMPLING, key)
     assert np.array_equal(whole[5:], alone[1:])
-    other = sequence.expand(pipe, keyframes[1], keyframes[0], scene.text, SAMPLING, key)
+    other = sequence.expand(pipe, keyframes[1], keyframes[0], text, SAMPLING, key)
     assert not np.array_equal(other, alone)
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 import tiny_training
+import tiny_wan
 import torch
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_multi_gpu_env
-from tiny_training import RECIPE, changed, fit, fresh_transformer, same, weights
+from tiny_training import CARD, RECIPE, changed, fit, fresh_transformer, same, weights
 
 from cinelib.function_source import rebuilt
 from cinelib.style import checks, launch, lora, training
@@ -23,6 +24,7 @@ from cinelib.style.checkpoints import CheckpointError, Checkpoints
 from cinelib.style.parameters import Strategy
 from cinelib.style.samples import SampleClips
 from cinelib.style.training_job import JSON
+from cinelib.wan import pipeline
 
 TESTS = Path(__file__).resolve().parents[1] / "fixtures"
 ONE_CLIP = changed(RECIPE, gradient_accumulation_steps=1, ema_decay=0.5)
@@ -142,11 +144,20 @@ def test_two_processes_with_one_clip_each_equal_one_that_accumulates_two(encoded
 
 
 @pytest.mark.slow
-def test_a_base_in_fp8_is_trained_by_two_processes_too(encoded, tmp_path):
-    transformer = fresh_transformer(base_precision="fp8")
-    history = fit(transformer, encoded, tmp_path / "one", TWO_CLIPS)
-    given = job(encoded, tmp_path / "two", base_precision="fp8")
-    assert_equal_runs(*launch.train(given, print), (history, weights(transformer)))
+def test_all_that_a_job_names_reaches_its_processes(folders, tmp_path):
+    """The second of two experts, in few bits, an adapter with a name and a seed of its own."""
+    model = str(tiny_wan.save(tmp_path / "model", "two experts"))
+    encoded = tiny_training.encode(folders[0], tmp_path / "cache", model)
+    unused = ("transformer", "vae", "text_encoder")
+    stored = {"dtype": torch.bfloat16, "base_precision": "fp8"}
+    pipe = pipeline.load_pipeline(model, device="cpu", without=unused, **stored)
+    lora.add(pipe.transformer_2, CARD, "second", seed=5)
+    changes = {"seed": 5, "max_train_steps": 1, "precision": "bf16", "warmup_ratio": 0.0}
+    named = {"adapter": "second", "component": "transformer_2"}
+    history = fit(pipe.transformer_2, encoded, tmp_path / "one", changed(TWO_CLIPS, **changes), **named)
+    given = job(encoded, tmp_path / "two", recipe=changed(ONE_CLIP, **changes), **named)
+    given = dataclasses.replace(given, model=model, dtype="bfloat16", base_precision="fp8")
+    assert_equal_runs(*launch.train(given, print), (history, lora.parameters(pipe.transformer_2, "second")))
 
 
 EXPLOSIVE = """
@@ -155,6 +166,16 @@ from cinelib.style.flow_matching import flow_matching_loss
 def explosive(*given):
     return flow_matching_loss(*given) * float("inf")
 """
+LEFT_ALONE = """
+import os
+import torch
+from cinelib.style.flow_matching import flow_matching_loss
+
+def left_alone(*given):
+    if os.environ["RANK"] == "1":
+        raise RuntimeError(f"{torch.get_num_threads()} thread, {os.environ['WORLD_SIZE']} processes")
+    return flow_matching_loss(*given)
+"""
 
 
 @pytest.mark.slow
@@ -162,9 +183,13 @@ def test_why_a_process_failed_is_told_here(encoded, tmp_path):
     explosive = rebuilt(EXPLOSIVE, "explosive")
     with pytest.raises(training.TrainingDiverged, match=r"step 1: the loss is inf"):
         launch.train(job(encoded, tmp_path / "a", loss=explosive), print)
-    gone = dataclasses.replace(encoded[0][1], latents=tmp_path / "gone.safetensors")
-    with pytest.raises(launch.LaunchError, match=r"2 processes failed.*gone\.safetensors"):
-        launch.train(job(([*encoded[0][:1], gone], encoded[1]), tmp_path / "b"), print)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # which the two share
+    try:
+        with pytest.raises(launch.LaunchError, match="RuntimeError: 1 thread, 2 processes"):
+            launch.train(job(encoded, tmp_path / "b", loss=rebuilt(LEFT_ALONE, "left_alone")), print)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.slow

@@ -89,6 +89,8 @@ def test_images_of_another_size_are_refused(pipe):
     for work in (sampling.generate, sampling.prepare):
         with pytest.raises(ValueError, match="open_still"):
             work(pipe, wide, "", SAMPLING)
+    with pytest.raises(ValueError, match="an image is 90x160, clips are 32x48"):
+        sampling.generate(pipe, Image.new("RGB", (48, 32)), "", SAMPLING, last=wide)
 
 
 def test_the_loop_alone_gives_the_pipelines_latents(pipe, stills):
