@@ -17,8 +17,8 @@ import nbformat
 import pages
 import results
 
-from cinelib.files import digest, read_json, write_json, write_text
-from cinelib.runs import state
+from cinelib.files import Hashes, digest, read_json, write_json, write_text
+from cinelib.runs import manifest, state
 from cinelib.runs.identity import notebook_cells
 from cinelib.runs.workbook import Workbook, find_root
 
@@ -131,8 +131,10 @@ def _publish(workbook: Workbook, index: Mapping[str, Any]) -> Path:
 
 def _finished(workbook: Workbook, run: str) -> state.RunState:
     found = state.load(workbook, run)
-    if unfinished := [stage.name for stage in found.stages if stage.manifest is None]:
-        raise UnfitRun(f"run {run!r}: {', '.join(unfinished)} not done; finish it with: cinelib run")
+    hashes = Hashes()  # large files are read too: what is recorded for all must be what the run wrote
+    reasons = {stage.name: manifest.problem(stage.folder, hashes) for stage in found.stages}
+    if unfinished := [f"{name} not done ({reason})" for name, reason in reasons.items() if reason]:
+        raise UnfitRun(f"run {run!r}: {', '.join(unfinished)}; finish it with: cinelib run")
     names = [stage.name for stage in found.stages]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UnfitRun(f"run {run!r} executed {', '.join(twice)} more than once; a reference has one of each")

@@ -1,6 +1,7 @@
 """The reference run: copied from a finished run only, portable, and told apart from what changed since."""
 
 import json
+import os
 import shutil
 import warnings
 from typing import ClassVar
@@ -103,6 +104,23 @@ def test_what_is_not_finished_clean_or_small_is_refused_and_leaves_nothing(workb
     with pytest.raises(UnfitRun, match="00_toy more than once"):
         write(workbook, "mine")
     assert not (workbook.runs / "reference").exists() and not (workbook.root / INDEX).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "true"), [("metrics.json", b"1000000000"), ("film.bin", b"0" * manifest.SMALL)]
+)
+def test_a_file_that_was_edited_since_is_not_recorded(workbook, name, true):
+    """Though its size and time are put back, and though it is too large to be read at every look."""
+    folder = execute(workbook)
+    (folder / "film.bin").write_bytes(b"0" * manifest.SMALL)
+    manifest.write(folder, "00_toy", "a" * 64, {"profile": "nano"}, seconds=12.5)
+    path = folder / name
+    stamp, content = path.stat().st_mtime_ns, path.read_bytes()
+    path.write_bytes(content.replace(true, b"9" + true[1:]))
+    os.utime(path, ns=(stamp, stamp))
+    with pytest.raises(UnfitRun, match=rf"00_toy not done \({name} was changed\)"):
+        write(workbook, "mine")
+    assert path.read_bytes() != content and not (workbook.runs / "reference").exists()
 
 
 TABLE = """# T

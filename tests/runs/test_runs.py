@@ -13,7 +13,9 @@ import toy_film
 import yaml
 from rich.console import Console
 from toy_film.parameters import Cut, Grade, Sound
+from typer.testing import CliRunner
 
+from cinelib.cli.app import app
 from cinelib.files import Hashes
 from cinelib.runs import execution, manifest, pipeline, plan, progress, report, state
 
@@ -176,6 +178,8 @@ def test_an_edited_record_is_seen_though_its_size_and_time_are_put_back(workbook
     assert planned(workbook).steps[1].reason == "metrics.json was changed"
     states = {stage.name: stage.state for stage in state.load(workbook, "nano").stages}
     assert states["01_cut"] == "to do (metrics.json was changed)"
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["status", "nano"], obj=workbook).stdout
+    assert "to do (metrics.json was changed)" in shown
     page = report.write(workbook, "nano").read_text()
     assert "metrics.json was changed" in page and ">0.9<" not in page and ">0.5<" not in page
     _, outcome = executed(workbook, named=["01_cut"])
