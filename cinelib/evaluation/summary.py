@@ -39,11 +39,11 @@ def _mean(name: str, span: Range, rows: Rows, metric: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"measure": metric, "n": len(values)}
     if len(values):
         entry["value"] = float(values.mean())
-    found = mean_interval(values, within=tuple(span)) if len(values) > 1 else None
+    found = mean_interval(values, within=span) if len(values) > 1 else None
     if found is not None:
         entry["interval"] = list(found)
     elif len(values):
-        entry["remark"] = why_no_interval(values, within=tuple(span))
+        entry["remark"] = why_no_interval(values, within=span) if len(values) > 1 else "one clip: no interval"
     return entry | _left_out(name, rows)
 
 

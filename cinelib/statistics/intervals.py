@@ -16,10 +16,10 @@ def mean_interval(
 ) -> tuple[float, float] | None:
     """Interval for the mean of values (n,): the wider, on each side, of two, inside the values' own range.
 
-    The first holds all means that the exact sign-flip test does not reject (of n > 12 values Student's t): where
-    it leaves out a number, that test rejects it. It trusts in symmetry. The second does not: Hall's
-    (1992) takes the skewness out of t by a cubic. Alone either covers too little of what the other is for,
-    and so does Student's t. Neither is believed beyond the smallest and largest value. Coverage for 95 %:
+    The first holds all means that the exact sign-flip test does not reject (of n > 12 values Student's t):
+    where it leaves out a number, that test rejects it. It trusts in symmetry. The second does not: Hall's
+    (1992) takes the skewness out of t by a cubic. Neither is believed beyond the smallest and the largest
+    value. Coverage for 95 %:
 
         n = 8                     this   Student   bootstrap-t
         normal                    .96    .95       .94
@@ -54,10 +54,10 @@ def why_no_interval(
     values: np.ndarray, level: float = 0.95, within: tuple[float, float] = (-inf, inf)
 ) -> str | None:
     """Why `mean_interval` is None, in words; None where there is one."""
-    if len(values) < FEWEST:
-        return f"no interval: {len(values)} values, and {FEWEST} are needed"
     if nearly_equal(values):
         return "no interval: nearly all values are equal"
+    if len(values) < FEWEST:
+        return f"no interval: {len(values)} values, and {FEWEST} are needed"
     known = mean_interval(values, level, within) is not None
     return None if known else "no interval: it would be all that is possible"
 
@@ -84,7 +84,7 @@ def subsets(n: int) -> np.ndarray:
 
 
 def _not_rejected(samples: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the means that an exact two-sided sign-flip test leaves (Hartigan 1969): ordered subset means."""
+    """Ends of the means that an exact two-sided sign-flip test leaves: ordered subset means (Hartigan 1969)."""
     # Flipping a subset's signs about m makes a sum at least as large just where the subset's mean is <= m.
     chosen = subsets(samples.shape[1])[1:].astype(float)
     means = samples @ (chosen / chosen.sum(axis=1, keepdims=True)).T

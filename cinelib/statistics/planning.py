@@ -1,4 +1,4 @@
-"""How many pairs a question needs, before anything is generated: the verdict's own rule on simulated pairs."""
+"""How many pairs a question needs, before anything is generated: the verdict's rule on simulated pairs."""
 
 from functools import cache
 from math import isfinite
@@ -15,9 +15,9 @@ _SIMULATED = 200  # pairs; beyond, Student's formula says the same within 2 poin
 def paired_power(difference: float, deviation: float, n: int, alpha: float = 0.05, family: int = 1) -> float:
     """Chance that n pairs surely show a true mean difference, when nothing else in the family is sure.
 
-    Simulated: normal differences, the exact sign-flip p times `family`, and the interval; beyond 200 pairs the
-    rule finds what Student's test finds, whose power is a formula. `deviation` is the standard deviation of the
-    paired differences.
+    Simulated: normal differences, the exact sign-flip p times `family`, and the interval; beyond 200 pairs
+    the rule finds what Student's test finds, whose power is a formula. `deviation` is the standard deviation
+    of the paired differences.
 
     Raises:
         ValueError: deviation not above 0, n < 2, alpha outside (0, 1), family < 1.
@@ -40,7 +40,7 @@ def paired_power(difference: float, deviation: float, n: int, alpha: float = 0.0
 
 
 def surely_positive(samples: np.ndarray, alpha: float = 0.05, family: int = 1) -> np.ndarray:
-    """For each row of samples (studies, n): do interval and exact p times `family` say that its mean is above 0?"""
+    """For each row of samples (studies, n): do interval and exact p times `family` put its mean above 0?"""
     from scipy.stats import ttest_1samp
 
     if samples.shape[1] > _EXACT:

@@ -1,7 +1,8 @@
 """The one rule behind every verdict: what a claim says, what is surely so, and how its parts are joined.
 
-A part of a claim is *surely* so when its 95 % interval and its exact p-value, corrected by Holm for all that is
-asked in the same breath, agree. It is shown, refuted or neither; evidence that is missing is not evidence against.
+A part of a claim is *surely* so when its 95 % interval and its exact p-value, corrected by Holm for all that
+is asked in the same breath, agree. It is shown, refuted or neither: evidence that is missing is not evidence
+against.
 """
 
 from collections.abc import Mapping, Sequence

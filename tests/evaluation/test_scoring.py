@@ -87,7 +87,8 @@ def test_every_summary_number_has_n_and_an_interval_and_says_what_is_missing(sco
     summary = scored[1]["summary"]
     motion = summary["MotionScore"]
     assert motion["n"] == 3 and sum(motion["excluded"].values()) == 1
-    assert 0 <= motion["interval"][0] <= motion["value"] <= motion["interval"][1] <= 100
+    assert 0 <= motion["value"] <= 100
+    assert "interval" not in motion and motion["remark"] == "no interval: 3 values, and 7 are needed"
     frechet = summary["FD[effnet-lite0-frames]"]
     assert frechet["n"] == 3 and frechet["n_reference"] == 5 and "floor" in frechet
     assert "interval" in frechet or "needs 4 clips" in frechet["notes"]["interval"]

@@ -118,7 +118,8 @@ def test_a_gate_withholds_and_never_refutes():
     part = Part(BELOW, high=0, gates=(Part(hidden, high=0),))
     assert part.p == sign_flip_test(hidden)
     assert answers(part=part)["part"] == SHOWN
-    assert answers(part=part, other=Part(MIXED, high=0))["part"] == UNKNOWN
+    others = {f"{k}": Part(MIXED + k / 100, high=0) for k in range(3)}
+    assert answers(part=part, **others)["part"] == UNKNOWN
 
 
 def test_two_bounds_on_the_same_values_are_one_question():
@@ -186,8 +187,8 @@ def test_parts_that_make_no_sense_are_refused(values, bounds, message):
         Part(values, **bounds)
 
 
-# How often the rule errs. Where the truth is "holds", to refute is an error; where it is "does not", to show is;
-# on the very bound both are.
+# How often the rule errs. Where the truth is "holds", to refute is an error; where it is "does not", to show
+# is; on the very bound both are.
 
 _WRONG = {"holds": {REFUTED}, "does not": {SHOWN}, "neither": {SHOWN, REFUTED}}
 _NOISE = {
