@@ -84,7 +84,7 @@ def subsets(n: int) -> np.ndarray:
 
 
 def _not_rejected(samples: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the means that an exact two-sided sign-flip test leaves: ordered subset means (Hartigan 1969)."""
+    """Ends of the means that the exact sign-flip test leaves: ordered subset means (Hartigan 1969)."""
     # Flipping a subset's signs about m makes a sum at least as large just where the subset's mean is <= m.
     chosen = subsets(samples.shape[1])[1:].astype(float)
     means = samples @ (chosen / chosen.sum(axis=1, keepdims=True)).T

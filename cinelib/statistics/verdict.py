@@ -12,7 +12,7 @@ from math import inf
 
 import numpy as np
 
-from cinelib.statistics.intervals import FEWEST, canonical, mean_interval
+from cinelib.statistics.intervals import FEWEST, mean_interval
 from cinelib.statistics.paired import holm, sign_flip_test
 
 ALPHA = 0.05
@@ -40,7 +40,7 @@ class Part:
         digits: decimals that another machine reproduces; the values are rounded to them first.
 
     Raises:
-        ValueError: no bound, `low` not below `high`, a slack below 0, NaN, or fewer than 2 values.
+        ValueError: no bound, `low` not below `high`, a slack below 0, NaN, or no value.
     """
 
     values: Sequence[float]
@@ -57,8 +57,12 @@ class Part:
             raise ValueError(f"a part needs a bound, low below high, got {self.low:g} and {self.high:g}")
         if not self.slack >= 0:
             raise ValueError(f"slack must not be below 0, got {self.slack}")
-        values = canonical(np.round(np.asarray(self.values, float), self.digits), "values")
-        found = {"values": values, "mean": float(values.mean()), "interval": mean_interval(values)}
+        values = np.round(np.asarray(self.values, float), self.digits)
+        if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+            raise ValueError(f"a part needs numbers (n,), one at least, got {values}")
+        values = np.sort(values) + 0.0  # -0 becomes 0
+        span = mean_interval(values) if len(values) > 1 else None
+        found = {"values": values, "mean": float(values.mean()), "interval": span}
         for name, value in found.items():
             object.__setattr__(self, name, value)
 
@@ -82,7 +86,9 @@ class Part:
         return self.p if self.low < self.mean < self.high else 1.0
 
     def _p(self, bound: float) -> float:
-        return sign_flip_test(self.values - bound) if np.isfinite(bound) else 0.0
+        if not np.isfinite(bound):
+            return 0.0
+        return sign_flip_test(self.values - bound) if self.n > 1 else 1.0
 
     def answer(self, p: float) -> Answer:
         """What is known, given the corrected p-value."""
