@@ -506,7 +506,7 @@ def questions(measured: pd.DataFrame) -> dict[str, Part]:
     """What "the look is held" says of the sequences: a row a sequence, with `arm`, `scene`, `drift`, `flicker`."""
     wide = measured.pivot(index="scene", columns="arm", values=["drift", "flicker"])
     return {
-        name: Part(wide[name, "lora"] - wide[name, "base"], high=NOTICED, digits=1)
+        name: Part(wide[name, "lora"] - wide[name, "base"], high=NOTICED, digits=2)
         for name in ("drift", "flicker")
     }
 
