@@ -4,6 +4,8 @@
 process loads the model, so nothing but the latents' attention heads travels between them.
 """
 
+import copy
+import itertools
 import json
 import os
 import subprocess
@@ -23,10 +25,10 @@ from torch.distributed.device_mesh import init_device_mesh
 
 from cinelib.preparation.storyboard import open_still
 from cinelib.wan.geometry import Geometry, read_configs
-from cinelib.wan.pipeline import FirstLastPipeline, default_device, load_pipeline
+from cinelib.wan.pipeline import FirstLastPipeline, default_device, load_pipeline, share_weights
 from cinelib.wan.sampling import Sampling, generate_latents
 
-MODES = ("single", "threads", "segments", "context")
+MODES = ("single", "threads", "again", "segments", "context")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class SamplingJob:
-    """What every process samples, and how."""
+    """What every process samples, and how; every mode but `single` in each of `rounds`."""
 
     model: str
     segments: tuple[Segment, ...]
@@ -54,7 +56,10 @@ class SamplingJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one mode: wall seconds of all segments together, a round each, and the latents of every segment."""
+    """Of one mode: wall seconds of all segments together, a round each, and the latents of every segment.
+
+    The modes of one round were timed one after the other, in an order that rotates: their ratio is of a pair.
+    """
 
     seconds: tuple[float, ...]
     latents: tuple[torch.Tensor, ...]
@@ -67,9 +72,9 @@ class ParallelError(RuntimeError):
 def launch(job: SamplingJob, processes: int, timeout: float = 3600) -> dict[str, Outcome]:
     """Sample `job` in each of MODES with `processes` processes, and collect times and latents.
 
-    single: the first process alone, with `job.threads`. threads: the same with `processes` times as many,
-    the fair rival on one machine. segments: segments dealt out to the processes. context: all processes on
-    the same segment, each with a share of its tokens (Ulysses).
+    single: the first process alone, with `job.threads`, once. threads: the same with `processes` times as
+    many, the fair rival on one machine. again: threads once more, the control. segments: segments dealt out
+    to the processes. context: all processes on the same segment, each with a share of its tokens (Ulysses).
 
     Raises:
         ValueError: fewer accelerators than processes, or tokens or attention heads that do not divide.
@@ -168,26 +173,36 @@ def _work(folder: Path, job: SamplingJob) -> None:
     if job.lora:
         pipe.load_lora_weights(job.lora)
     every = list(enumerate(job.segments))
+    split = _shares_tokens(pipe, world, kind)
     first = every if rank == 0 else []
-    share = {"single": first, "threads": first, "segments": every[rank::world], "context": every}
+    share = dict.fromkeys(MODES, first) | {"segments": every[rank::world], "context": every}
     seconds: dict[str, list[float]] = {mode: [] for mode in MODES}
-    sample(pipe, job, job.segments[0])  # warm-up
 
     def run(mode: str) -> None:
-        torch.set_num_threads(job.threads * (world if mode == "threads" else 1))
-        seconds[mode].append(_round(pipe, job, share[mode], folder / mode, rank))
+        torch.set_num_threads(job.threads * (world if mode in ("threads", "again") else 1))
+        used = split if mode == "context" else pipe
+        seconds[mode].append(_round(used, job, share[mode], folder / mode, rank))
 
-    for _ in range(job.rounds):  # interleaved, so that a drifting machine favours no mode
-        for mode in MODES[:-1]:
+    for used in (pipe, split):  # warm-up
+        sample(used, job, job.segments[0])
+    run("single")
+    rivals = MODES[1:]
+    for number in range(job.rounds):  # interleaved, so that a drifting machine favours no mode
+        turn = number % len(rivals)
+        for mode in rivals[turn:] + rivals[:turn]:
             run(mode)
-    torch.set_num_threads(job.threads)
-    enable_context_parallelism(pipe.transformer, world, kind)  # last: diffusers cannot switch it off again
-    sample(pipe, job, job.segments[0])
-    for _ in range(job.rounds):
-        run("context")
     if rank == 0:
         (folder / "seconds.json").write_text(json.dumps(seconds), "utf-8")
     dist.destroy_process_group()
+
+
+def _shares_tokens(pipe: FirstLastPipeline, processes: int, device: str) -> FirstLastPipeline:
+    """`pipe` on the same weights under context parallelism, which diffusers cannot switch off again."""
+    every = itertools.chain(pipe.transformer.parameters(), pipe.transformer.buffers())
+    other = share_weights(pipe)
+    other.transformer = copy.deepcopy(pipe.transformer, {id(tensor): tensor for tensor in every})
+    enable_context_parallelism(other.transformer, processes, device)
+    return other
 
 
 def _round(

@@ -12,8 +12,9 @@ _SMOKE = {
     "fewer_steps": [2],
     "thresholds": [0.2],
     "parallel_steps": 1,
+    "parallel_rounds": 2,
 }
-_A100 = {"fewer_steps": [30, 20, 10], "parallel_steps": 10}
+_A100 = {"fewer_steps": [30, 20, 10]}
 
 
 class InferenceAcceleration(VideoShape):
@@ -40,7 +41,10 @@ class InferenceAcceleration(VideoShape):
     taylorseer_interval: int = Field(2, ge=2, le=50, description="TaylorSeer computes one step in so many")
     processes: int = Field(2, ge=2, le=64, description="processes of context and segment parallelism")
     parallel_steps: int = Field(
-        4, ge=1, le=1000, description="sampler steps of the runs with several processes"
+        2, ge=1, le=1000, description="sampler steps of the runs with several processes"
+    )
+    parallel_rounds: int = Field(
+        8, ge=1, le=100, description="rounds of the runs with several processes, 7 at least for a verdict"
     )
     alexnet: str = Field("", description="path of AlexNet weights for LPIPS, empty for the stand-in")
 

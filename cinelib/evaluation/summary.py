@@ -8,7 +8,7 @@ import numpy as np
 
 from cinelib.metrics.metric import Metric, Range
 from cinelib.provenance import DECODERS, versions_of
-from cinelib.statistics import NO_INTERVAL, mean_interval
+from cinelib.statistics import mean_interval, why_no_interval
 
 Rows = Sequence[dict[str, Any]]
 
@@ -39,12 +39,11 @@ def _mean(name: str, span: Range, rows: Rows, metric: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"measure": metric, "n": len(values)}
     if len(values):
         entry["value"] = float(values.mean())
-    found = mean_interval(values) if len(values) > 1 else None
+    found = mean_interval(values, within=span) if len(values) > 1 else None
     if found is not None:
-        # Student's t of a few values knows nothing of what is possible.
-        entry["interval"] = [max(found[0], span[0]), min(found[1], span[1])]
+        entry["interval"] = list(found)
     elif len(values):
-        entry["remark"] = NO_INTERVAL if len(values) > 1 else "one clip: no interval"
+        entry["remark"] = why_no_interval(values, within=span) if len(values) > 1 else "one clip: no interval"
     return entry | _left_out(name, rows)
 
 

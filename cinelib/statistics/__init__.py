@@ -4,33 +4,42 @@ scipy and statsmodels do what they have; what is here they lack, or get wrong be
 """
 
 from cinelib.statistics.clusters import MixedModel, mixed_model, two_way_bootstrap
-from cinelib.statistics.hypothesis_tests import Equivalence, Trend, equivalence, jonckheere, permutation_test
-from cinelib.statistics.intervals import NO_INTERVAL, mean_interval
-from cinelib.statistics.paired import (
-    Comparison,
-    compare,
-    corrected,
-    holm,
-    sign_flip_test,
-    smallest_p,
+from cinelib.statistics.hypothesis_tests import Trend, jonckheere, permutation_test
+from cinelib.statistics.intervals import FEWEST, mean_interval, why_no_interval
+from cinelib.statistics.paired import Comparison, compare, corrected, holm, sign_flip_test, smallest_p
+from cinelib.statistics.planning import detectable_difference, paired_power, pairs_needed
+from cinelib.statistics.verdict import (
+    Answer,
+    Finding,
+    Part,
+    all_of,
+    any_of,
+    ask,
+    fact,
+    not_measured,
     verdict,
 )
-from cinelib.statistics.planning import detectable_difference, paired_power, pairs_needed
 
 __all__ = [
-    "NO_INTERVAL",
+    "FEWEST",
+    "Answer",
     "Comparison",
-    "Equivalence",
+    "Finding",
     "MixedModel",
+    "Part",
     "Trend",
+    "all_of",
+    "any_of",
+    "ask",
     "compare",
     "corrected",
     "detectable_difference",
-    "equivalence",
+    "fact",
     "holm",
     "jonckheere",
     "mean_interval",
     "mixed_model",
+    "not_measured",
     "paired_power",
     "pairs_needed",
     "permutation_test",
@@ -38,4 +47,5 @@ __all__ = [
     "smallest_p",
     "two_way_bootstrap",
     "verdict",
+    "why_no_interval",
 ]

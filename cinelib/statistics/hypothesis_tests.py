@@ -1,11 +1,11 @@
-"""Tests beside the paired one: two groups, ordered groups, and equality within a margin."""
+"""Tests beside the paired one: two groups and ordered groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cinelib.statistics.intervals import canonical, nearly_equal
+from cinelib.statistics.intervals import canonical
 
 
 def permutation_test(a: Sequence[float], b: Sequence[float], repeats: int = 20_000, seed: int = 0) -> float:
@@ -61,41 +61,3 @@ def jonckheere(groups: Sequence[Sequence[float]], repeats: int = 10_000, seed: i
     draws = surplus(rng.permuted(np.tile(values, (repeats, 1)), axis=1))
     p = (1 + np.sum(np.abs(draws) >= abs(observed) - 1e-9)) / (repeats + 1)
     return Trend(observed / float((order > 0).sum()), float(p), len(values))
-
-
-@dataclass(frozen=True)
-class Equivalence:
-    """Two one-sided tests; `interval` is the one of 1 - 2 alpha that must lie inside +-margin.
-
-    When nearly all differences are equal there is no test: `interval` is None and `p` is 1.
-    """
-
-    difference: float
-    interval: tuple[float, float] | None
-    margin: float
-    p: float
-    n: int
-
-    @property
-    def equivalent(self) -> bool:
-        """Surely within the margin, at 5 %. False does not mean different."""
-        return self.p < 0.05
-
-
-def equivalence(differences: Sequence[float], margin: float) -> Equivalence:
-    """Is the mean of paired differences within +-margin (TOST, Schuirmann 1987)?
-
-    Raises:
-        ValueError: fewer than 2 differences, NaN, or a margin that is not positive.
-    """
-    from statsmodels.stats.weightstats import DescrStatsW
-
-    values = canonical(np.asarray(differences, float), "differences")
-    if not margin > 0:
-        raise ValueError(f"margin must be positive, got {margin}")
-    mean = float(values.mean())
-    if nearly_equal(values):
-        return Equivalence(mean, None, margin, 1.0, len(values))
-    sample = DescrStatsW(values)
-    low, high = map(float, sample.tconfint_mean(0.10))
-    return Equivalence(mean, (low, high), margin, float(sample.ttost_mean(-margin, margin)[0]), len(values))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cinelib.statistics.intervals import canonical, mean_interval
+from cinelib.statistics.intervals import canonical, mean_interval, subsets
 
 _EXACT = 16  # 2^16 sign patterns take milliseconds; more pairs are sampled
 
@@ -18,7 +18,7 @@ _EXACT = 16  # 2^16 sign patterns take milliseconds; more pairs are sampled
 class Comparison:
     """Mean paired difference b - a with its interval and p-value; `p_holm` after `holm` was applied.
 
-    `interval` is None when nearly all differences are equal; nothing is sure then.
+    `interval` is None for fewer than 7 differences and where nearly all are equal; nothing is sure then.
     """
 
     difference: float
@@ -53,8 +53,7 @@ def sign_flip_test(differences: np.ndarray, repeats: int = 20_000, seed: int = 0
     n, observed = len(differences), abs(np.sum(differences))
     reach = observed * (1 - 1e-12) - 1e-15  # ties count as extreme whatever order the sum was taken in
     if n <= _EXACT:
-        patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-        return float(np.mean(np.abs((1 - 2 * patterns) @ differences) >= reach))
+        return float(np.mean(np.abs((1 - 2 * subsets(n)) @ differences) >= reach))
     signs = np.random.default_rng(seed).choice([-1, 1], (repeats, n))
     return float((1 + np.sum(np.abs(signs @ differences) >= reach)) / (repeats + 1))
 
@@ -75,39 +74,18 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given (Holm 1979); statsmodels'."""
-    from statsmodels.stats.multitest import multipletests
-
+    """Holm's step-down adjusted p-values, in the order given (Holm 1979)."""
+    # Not statsmodels' multipletests: it collects garbage at each call, 45 ms.
     p = np.asarray(p_values, float)
     if p.ndim != 1 or ((p < 0) | (p > 1) | ~np.isfinite(p)).any():
         raise ValueError(f"p-values must lie in [0, 1], got {list(p_values)}")
-    return multipletests(p, method="holm")[1].tolist()
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return adjusted.tolist()
 
 
 def corrected(comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
     """The same comparisons with `p_holm` over the whole family."""
     adjusted = holm([found.p for found in comparisons.values()])
     return {name: replace(comparisons[name], p_holm=p) for name, p in zip(comparisons, adjusted, strict=True)}
-
-
-def verdict(shown: Sequence[bool], refuted: Sequence[bool]) -> str:
-    """What is written beside a claim: evidence that is missing is not evidence against.
-
-    Args:
-        shown: for each part of the claim, whether the numbers surely show it.
-        refuted: whether they surely show the opposite; one such part sinks the claim.
-
-    Returns:
-        "holds here" when every part is shown, "does not hold here" when one is refuted, else "not shown
-        here" (an interval that includes both answers).
-
-    Raises:
-        ValueError: no parts, unequally many, or a part both shown and refuted.
-    """
-    if not shown or len(shown) != len(refuted):
-        raise ValueError(f"each part is shown or not and refuted or not, got {len(shown)} and {len(refuted)}")
-    if any(yes and no for yes, no in zip(shown, refuted, strict=True)):
-        raise ValueError(f"a part cannot be shown and refuted: {list(shown)}, {list(refuted)}")
-    if any(refuted):
-        return "does not hold here"
-    return "holds here" if all(shown) else "not shown here"

@@ -5,7 +5,7 @@
 #
 # Notebook 02 trained a LoRA, and its clips look like the film. Do they, or do we only hope so? Here the same scenes are made with and without it, and measured.
 #
-# No number comes alone. Beside it stand an *interval* (where the true value may lie), the *number of clips* behind it, and a *negative control*: a LoRA trained with the same recipe on shuffled looks and captions, which must fail. If the control does as well as the film's LoRA, the number measures something else than what was learned.
+# No number comes alone. Beside it stand an *interval* (where the true value may lie), the *number of clips* behind it, and a *negative control*: a LoRA trained with the same recipe on shuffled looks, which must fail. If the control does as well as the film's LoRA, the number measures something else than what was learned.
 #
 # After this notebook you can
 # - compare two models on the same prompts, first frames and seeds, with an exact test,
@@ -70,9 +70,9 @@ print(f"device: {conditions()}; profile: {params.profile}")
 #
 # Three arms start from the same neutral stills, with the same noise:
 #
-# - **base**: the model as it came; the prompt is the scene's text,
+# - **base**: the model as it came, with a plain prompt, the scene's text. (Notebook 02 has its base say the trigger phrase too, to isolate the adapter. Here the question is what a user gains, who would not say it without one.)
 # - **LoRA**: the film's adapter; the prompt opens with the trigger phrase,
-# - **control**: the adapter trained on shuffled looks and captions, same prompt as the LoRA.
+# - **control**: the adapter trained on shuffled looks, same prompt as the LoRA.
 #
 # On the *other world* (sci-fi) the LoRA runs twice, with the trigger and without. Asked for, the look should travel; not asked for, it should stay at home.
 
@@ -208,7 +208,8 @@ display(show.contact_sheet(film[:12], columns=6, tile=1.3, title="The film"))
 # |---|---|---|
 # | grade | how far are the colours from the film's? a distance between two heaps of pixels (sliced Wasserstein), in CIELAB units | lower |
 # | lighting | the same for lightness alone, in L* units; beside it by how many stops the key light and by how much the local contrast differ | lower |
-# | drift, light drift | do grade and lighting hold from the first frame to the last? | lower |
+# | drift, light drift | how far do grade and lighting travel within the clip? | lower |
+# | flicker, light flicker | how far does a frame fall out of its neighbours' look? | lower |
 # | costume | how far is the costume's colour from the still's, the light on it discounted? CIELAB units; needs to know where the costume is, which the backlot tells for the opening frames | lower |
 # | costume words, held | does the picture fit the costume's words better than another colour's, and the last frame as well as the first? | higher |
 # | stability | is the motion smooth and coherent? $100\,S\,C$ | higher |
@@ -233,7 +234,15 @@ assert frechet_distance(seen_by["film"], seen_by["film"][::-1]) < 1e-6 * np.squa
 print(f"{extractor.name}: {extractor.preprocessing}; SHA-256 {extractor.weights_sha256[:12]}")
 
 # %%
-from cinelib.metrics.style import grade_distance, light_drift, lighting_distance, look, look_drift
+from cinelib.metrics.style import (
+    grade_distance,
+    light_drift,
+    light_flicker,
+    lighting_distance,
+    look,
+    look_drift,
+    look_flicker,
+)
 
 
 def look_of(some: list[np.ndarray]):
@@ -267,6 +276,8 @@ def style_of(frames: np.ndarray, aim) -> dict[str, float]:
         "local contrast differs": light.local_contrast,
         "drift": look_drift(frames),
         "light drift": light_drift(frames),
+        "flicker": look_flicker(frames),
+        "light flicker": light_flicker(frames),
     }
 
 
@@ -340,10 +351,10 @@ for place, there in (("home", home), ("away", away)):
             records.append(row | measure(frames, scene.text) | measure_costume(frames, scene))
 
 # %% [markdown]
-# What would a perfect model score? Not 0: one clip of the film differs from the rest of it. So clips of the film are measured against the others, as the arm *real*.
+# What would a perfect model score? Not 0: one clip of the film differs from the rest of it. So every clip of the film is measured against all others, as the arm *real*. All of them: the first few may come from one place and one hour, and be nearer to each other than the film is to itself.
 
 # %%
-for k, frames in enumerate(film[: len(home)]):
+for k, frames in enumerate(film):
     rest = look_of([clip for j, clip in enumerate(film) if j != k])
     row = measure(frames, home[0].text, rest)
     row.pop("clip_text", None)  # the film's captions are other prompts: not comparable
@@ -363,6 +374,8 @@ table.groupby(["place", "arm"], sort=False).mean(numeric_only=True).round(3)
 # - **Exact tests.** If the adapter did nothing, each scene's difference could as well have had the other sign. Of all $2^n$ patterns of signs, count those whose mean is as large. That share is the *p-value*: small when luck alone hardly ever does it.
 #
 # With 8 scenes the smallest possible p is 2/256. With 4 it is 2/16, which can never be called significant at 5 %.
+#
+# The *interval* of a mean belongs to that test: it holds the means that the test would not reject, and a little more where the values are skewed. What it leaves out, the test rejects. Fewer than 7 values get none: they could not keep its promise of 95 %.
 #
 # ### Exercise 5.1: an exact test in three lines (medium, 15 minutes)
 # Count the sign patterns whose sum is at least as large, in absolute value, as the one observed.
@@ -411,7 +424,7 @@ def exact_p(differences):
 
 
 # %% [markdown]
-# Who asks twenty questions gets one "significant" answer by luck. Holm's correction pays for the number of questions. Six times 2/256 is still under 5 %, seven times is not. So six questions were chosen before looking. What else is measured is *explored*, and no p-value of it is called sure.
+# Who asks twenty questions gets one "significant" answer by luck. Holm's correction pays for the number of questions. Six times 2/256 is still under 5 %, seven times is not. So six questions about *gains* were chosen before looking. Two more ask what they *cost*; they are a family of their own, so that nobody hides a loss by asking for many gains. What else is measured is *explored*, and no p-value of it is called sure.
 #
 # ### Exercise 5.2: pay for asking often (medium, 15 minutes)
 # Holm's rule: sort the p-values. The smallest of $n$ is multiplied by $n$, the next by $n-1$, and so on. None may come out smaller than the one before it, and none above 1. Return them in the order given.
@@ -454,8 +467,11 @@ def holm_by_hand(p_values):
 
 
 # %%
-better = {"grade": -1, "lighting": -1, "costume": -1, "drift": -1, "stability": 1, "clip_text": 1}
-explored = {"light drift": -1, "costume words": 1, "costume words held": 1, "MotionScore": 0}
+gains = {"grade": -1, "lighting": -1, "costume": -1, "drift": -1, "flicker": -1, "stability": 1}
+costs = {"clip_text": 1, "speed": 0}
+words = {"costume words": 1, "costume words held": 1}
+explored = {"light drift": -1, "light flicker": -1, **words, "MotionScore": 0}
+better = gains | costs | explored
 of = {
     place: {arm: g.reset_index(drop=True) for arm, g in part.groupby("arm", sort=False)}
     for place, part in table.groupby("place", sort=False)
@@ -467,8 +483,8 @@ def known(name: str, place: str = "home") -> bool:
     return name in table and of[place]["base"][name].notna().sum() > 1
 
 
-family, extra = list(filter(known, better)), list(filter(known, explored))
-lacking = sorted({*better, *explored} - {*family, *extra})
+family, paid, extra = (list(filter(known, names)) for names in (gains, costs, explored))
+lacking = sorted({*better} - {*family, *paid, *extra})
 print(f"nothing to measure it by: {lacking or 'none'}")
 
 # %%
@@ -483,8 +499,10 @@ def paired(name: str, arm: str, other: str = "base", place: str = "home"):
 
 
 def against(other: str, arm: str):
-    """Paired comparisons of two arms at home, Holm over the family that verdicts rest on."""
-    return corrected({n: paired(n, arm, other) for n in family}) | {n: paired(n, arm, other) for n in extra}
+    """Paired comparisons of two arms at home, Holm over the gains and over the costs."""
+    found = {name: paired(name, arm, other) for name in family + paid + extra}
+    apart = (corrected({name: found[name] for name in names}) for names in (family, paid) if names)
+    return found | {name: result for part in apart for name, result in part.items()}
 
 
 asked = {(arm, "base"): against("base", arm) for arm in ("LoRA", "control")}
@@ -495,13 +513,13 @@ print(f"times {len(family)} metrics (Holm): {min(1, len(family) * smallest_p(len
 
 # %%
 def low_high(interval: tuple[float, float] | None) -> dict[str, float]:
-    """Two columns; empty where nearly all values are equal, which no interval can be drawn from."""
+    """Two columns; empty where the values are too few, or nearly all equal, and carry no interval."""
     return dict(zip(("low", "high"), interval or (np.nan, np.nan), strict=True))
 
 
 def row_of(name: str, result) -> dict[str, object]:
     """One line of a table of differences."""
-    row = {"metric": name, "better": {-1: "lower", 1: "higher", 0: "neither"}[(better | explored)[name]]}
+    row = {"metric": name, "better": {-1: "lower", 1: "higher", 0: "neither"}[better[name]]}
     row |= {"difference": result.difference, **low_high(result.interval), "n": result.n}
     return row | {"p": result.p, "p (Holm)": result.p_holm}
 
@@ -511,7 +529,7 @@ lines = []
 for (arm, other), comparisons in asked.items():
     for name, result in comparisons.items():
         sure = "higher" if result.surely_positive else "lower" if result.surely_negative else ""
-        sure = sure if name in family else "explored"
+        sure = "explored" if name in extra else sure
         lines.append({"arm": arm, "minus": other, **row_of(name, result), "sure": sure})
 differences = pd.DataFrame(lines)
 differences.to_csv(stage.folder / "differences.csv", index=False)
@@ -534,9 +552,9 @@ def panel(name: str) -> list[tuple[str, float, float, float]]:
 
 
 panels = {}
-for name in family + extra:
+for name in family + paid + extra:
     count = values["base"][name].notna().sum()
-    panels[f"{name} ({DIRECTION[(better | explored)[name]]}), n {count}"] = panel(name)
+    panels[f"{name} ({DIRECTION[better[name]]}), n {count}"] = panel(name)
 title = "Same first frames and noise; mean over n scenes and 95 % interval"
 figure = show.intervals(panels, title=title, columns=3)
 stage.save_figure(figure, "signature")
@@ -547,7 +565,7 @@ figure
 #
 # ### What could eight scenes have shown at all?
 #
-# The spread of the paired differences tells how large a true difference must be to be found in 8 of 10 such studies. It also tells how many scenes half of the one that was seen would need.
+# The spread of the paired differences tells how large a true difference must be to be found in 8 of 10 such studies. *Found* means what it means in the verdicts below: the interval leaves out 0, and p times six is below 5 %. So such studies are simulated and judged by that very rule. (A power formula for the t-test would promise more: what it calls 8 of 10 is 6 or 7.) The last column tells how many scenes half of the difference that was seen would need.
 
 # %%
 from cinelib.statistics import detectable_difference, pairs_needed
@@ -669,7 +687,7 @@ def motion_kept(place: str, arm: str) -> dict[str, object]:
 
 places = [(place, arm) for place in ("home", "away") for arm in ("LoRA", "control")]
 motion_table = pd.DataFrame([motion_kept(*where) for where in places])
-show.table(motion_table).format(precision=3).hide()
+show.table(motion_table).format(precision=3, na_rep="").hide()
 
 # %% [markdown]
 # Claim 11 speaks of *sequences*. Notebook 03 made some, in three arms. Here are the same numbers for them, on the film's own world:
@@ -694,13 +712,13 @@ show.table(sequence_means.assign(n=by_arm.size())).format(precision=2)
 # %% [markdown]
 # ## 5. Does the look stay at home?
 #
-# First the same paired table as above for the other world. With this few scenes read the intervals and leave p-values alone.
+# First the same paired table as above for the other world. Nothing here is called sure: with fewer than 7 scenes there is not even an interval.
 
 # %%
 cross = [
     {"arm": arm, "minus": other, **row_of(name, paired(name, arm, other, "away"))}
     for arm, other in asked
-    for name in family + extra
+    for name in family + paid + extra
     if known(name, "away")
 ]
 cross = pd.DataFrame(cross).drop(columns=["p", "p (Holm)"])
@@ -719,7 +737,7 @@ for arm in ("LoRA", "LoRA, no trigger"):
 leak = pd.DataFrame(leak)
 called, uncalled = -leak["change of grade distance to the film"]
 stage.log(f"grade moves {called:.1f} towards the film with the trigger, {uncalled:.1f} without it")
-show.table(leak).format(precision=2).hide()
+show.table(leak).format(precision=2, na_rep="").hide()
 
 # %% [markdown]
 # If the second number is about as large as the first, the look has **leaked**: the adapter has learned "everything looks like this", and the trigger is a word like any other. All its training clips were the film's, so nothing taught it otherwise. Clips of other films, without the trigger, would.
@@ -737,11 +755,11 @@ def forgotten(arm: str) -> dict[str, object]:
     row |= {"motion kept": motion_retention(now["speed"], before["speed"]), "n": len(moved)}
     if similarity:
         text = compare(before["clip_text"], now["clip_text"])
-        row |= {"clip_text changes by": text.difference, "p": text.p}
+        row["clip_text changes by"] = text.difference
     return row
 
 
-show.table(pd.DataFrame(map(forgotten, ("LoRA, no trigger", "LoRA")))).format(precision=3).hide()
+show.table(pd.DataFrame(map(forgotten, ("LoRA, no trigger", "LoRA")))).format(precision=3, na_rep="").hide()
 
 # %% [markdown]
 # ## 6. The clips as a set, and the next second
@@ -826,7 +844,22 @@ else:
 #
 # The rules stand here, before the numbers are filled in.
 #
-# A gain is *sure* when its interval and its corrected p-value agree. It counts only if the control does not have it as well. And there are three answers, not two. A claim **holds here** when each of its parts is shown. It **does not hold here** when the numbers show the opposite of one part. When an interval includes both it is **not shown here**: eight scenes that cannot tell are no evidence against.
+# **What is sure.** A part of a claim is surely so when its 95 % interval *and* its p-value, corrected for all six questions, say so. Both come from `cinelib.statistics`, the same for every claim in this course. Fewer than 7 scenes decide nothing.
+#
+# **Three answers, not two.** A part is *shown* when it is surely so, and *refuted* when the opposite surely is. Else it is *not shown*: eight scenes that cannot tell are no evidence against. A claim that says "this and that" **holds here** when all its parts are shown. It **does not hold here** as soon as one is refuted. Else it is **not shown here**.
+#
+# **Claim 11**, the look is carried into coherent sequences, says five things:
+# - grade and lighting come nearer to the film than base. The control must not do as well, and the sequences of notebook 03 must be nearer too;
+# - the costume is not another one: its colour stays within half of the way to any other colour;
+# - drift and flicker grow by less than an eye notices (2.3).
+#
+# **Claim 15**, gains in fidelity and temporal stability over base, says four:
+# - grade comes nearer to the film, nearer than the control does;
+# - the clips are *steadier*: less drift, less flicker, and smoother motion with half of the base's motion kept. Whoever claims "steadier" claims all three. One that is surely worse refutes it.
+#
+# What "must" be so besides (the control, the sequences, the motion that is kept) can withhold a part, and never refutes it.
+#
+# Two processors do not make the same clips to the last bit. So differences are rounded first, to what they agree on: 0.01 CIELAB, and 0.1 of stability.
 #
 # ### Exercise 5.3: three answers (easy, 5 minutes)
 # A difference has an interval, and lower is better. Say "better" when all of the interval is below 0, "worse" when all of it is above, and "cannot tell" otherwise. `None` is an interval that could not be drawn.
@@ -863,89 +896,113 @@ def answer(interval):
 
 
 # %%
+from cinelib.statistics import Answer, Part, all_of, ask
+
 NOTICED, OTHER_CLOTH = 2.3, 18  # CIELAB: what an eye just notices; half of the 36 to any other colour
-film_lora, placebo = asked["LoRA", "base"], asked["control", "base"]
-to_control = asked["LoRA", "control"]
+HALF = float(np.log(0.5))
 
 
-def sides(interval: tuple[float, float] | None, margin: float = 0.0) -> tuple[bool, bool]:
-    """Whether an interval lies below a margin, and whether it lies above; without one, neither."""
-    return (interval[1] < margin, interval[0] > margin) if interval else (False, False)
+def questions(table: pd.DataFrame, sequences: pd.DataFrame) -> dict[str, Part]:
+    """What claims 11 and 15 say of the clips at home, one part each; what was not measured is not asked.
 
-
-# %%
-def judge(name: str) -> tuple[bool, bool]:
-    """Shown: surely better than base, and better than the control by an interval that leaves out 0.
-
-    Refuted: surely worse than base, or worse than the control by such an interval. Over further trainings,
-    where there are any, both intervals must leave out 0 too for a gain to be shown.
+    Args:
+        table: a row a clip with `place`, `arm`, `scene` and its numbers; `sequences` the same for notebook 03.
     """
-    result, (below, above) = film_lora[name], sides(to_control[name].interval)
-    lower, higher = result.surely_negative, result.surely_positive
-    if better[name] > 0:
-        lower, higher, below, above = higher, lower, above, below
-    again = [sides(over_runs[key])[better[name] > 0] for key in over_runs if key[0] == name]
-    return lower and below and all(again), higher or above
+    made = table[(table["place"] == "home") & (table["arm"] != "real")]
+    arms, carried = made.pivot(index="scene", columns="arm"), sequences.pivot(index="scene", columns="arm")
+
+    def change(name: str, other: str = "base") -> pd.Series:
+        return (arms[name, "LoRA"] - arms[name, other]).dropna() if name in table else pd.Series(dtype=float)
+
+    speed = np.log(arms["speed"] + 0.002)
+    moves = Part(speed["LoRA"] - speed["base"], low=HALF, digits=2)
+    to_control = {name: Part(change(name, "control"), high=0, digits=2) for name in ("grade", "lighting")}
+    in_sequences = Part(carried["grade", "lora"] - carried["grade", "base"], high=0, digits=2)
+    said = {
+        "grade": {"high": 0, "gates": (to_control["grade"],)},
+        "grade, in sequences too": {"high": 0, "gates": (to_control["grade"], in_sequences)},
+        "lighting": {"high": 0, "gates": (to_control["lighting"],)},
+        "costume": {"low": -OTHER_CLOTH, "high": OTHER_CLOTH},
+        "drift, not noticed": {"high": NOTICED},
+        "flicker, not noticed": {"high": NOTICED},
+        "drift": {"high": 0},
+        "flicker": {"high": 0},
+        "stability": {"low": 0, "gates": (moves,), "digits": 1},
+    }
+    changes = {name: change(name.split(",")[0]) for name in said}
+    return {
+        name: Part(changes[name], **{"digits": 2} | how) for name, how in said.items() if len(changes[name])
+    }
 
 
 # %%
-from cinelib.statistics import equivalence
+def claims(answers: dict[str, Answer]) -> dict[str, Answer]:
+    """Claims 11 and 15 from the answers to their parts."""
 
-facts = {name: judge(name) for name in ("grade", "lighting", "stability", "drift")}  # shown, refuted
-drifts = [sides(film_lora[name].interval, NOTICED) for name in ("drift", "light drift")]  # bounds, no tests
-facts["look held"] = all(yes for yes, _ in drifts), any(no for _, no in drifts)
-facts["costume"] = facts["sequences"] = (False, False)  # unless it was measured
-if "costume" in family:
-    change = (values["LoRA"]["costume"] - values["base"]["costume"]).dropna()
-    facts["costume"] = sides(equivalence(change, OTHER_CLOTH).interval, OTHER_CLOTH)
-of_arm = {arm: group.sort_values("scene")["grade"] for arm, group in sequence_table.groupby("arm")}
-if len(of_arm["lora"]) > 1:
-    facts["sequences"] = sides(compare(of_arm["base"], of_arm["lora"]).interval)
+    def every(*parts: str) -> Answer:
+        return all_of(*(answers.get(part, Answer.UNKNOWN) for part in parts))
 
-# %%
-# A model that stops moving is stable, and worthless.
-facts["moves"] = sides(tuple(-motion_table.loc[0, ["low", "high"]].astype(float)[::-1]), -0.5)
-# That the control merely fails to be sure is no failure: the LoRA must be nearer than it is.
-nearer, farther = sides(to_control["grade"].interval)
-facts["control"] = nearer and not placebo["grade"].surely_negative, farther
-steadier = [facts["stability"], facts["drift"]]  # one of the two will do
-facts["steadier"] = any(yes for yes, _ in steadier), all(no for _, no in steadier)
+    held = every("drift, not noticed", "flicker, not noticed")
+    steadier = every("drift", "flicker", "stability")
+    carried = every("grade, in sequences too", "lighting", "costume")
+    return {"claim_11": all_of(carried, held), "claim_15": all_of(every("grade"), steadier)}
+
+
+# %% [markdown]
+# Several trainings, where they were asked for, are one more thing that must be so. A gain that they do not have in common is withheld.
+
 
 # %%
-from cinelib.statistics import verdict
+def over_all(name: str) -> Answer:
+    """Shown unless an interval over further trainings holds 0, or lies on the other side of it."""
+    ends = [over_runs[key] for key in over_runs if key[0] == name]
+    sign = gains[name]
+    good = all(span is not None and min(sign * end for end in span) > 0 for span in ends)
+    return Answer.SHOWN if good else Answer.UNKNOWN
 
+
+def withheld(name: str, answer: Answer) -> Answer:
+    """The answer of a part, after the trainings were heard."""
+    asks_gain = name != "costume" and "not noticed" not in name
+    return all_of(answer, over_all(name.split(",")[0])) if asks_gain else answer
+
+
+# %%
+from cinelib.statistics import fact, not_measured, verdict
+
+findings = ask(questions(table, sequence_table))
+found = {name: withheld(name, finding.answer) for name, finding in findings.items()}
 published = extractor.published and distance.name == "LPIPS"
 published = bool(published and similarity and similarity.name == "CLIP-SIM")
-
-
-def judged(*parts: str) -> str:
-    return verdict([facts[part][0] for part in parts], [facts[part][1] for part in parts])
-
-
-unpublished = "implemented, not measured here (needs I3D, AlexNet and CLIP weights)"
-verdicts = {
-    "claim_11": judged("grade", "lighting", "costume", "look held", "sequences"),
-    "claim_13": "holds here" if published else unpublished,
-    "claim_15": judged("grade", "steadier", "moves"),
-}
-print("\n".join(f"{claim}: {words}" for claim, words in verdicts.items()))
+verdicts = {claim: verdict(answer) for claim, answer in claims(found).items()}
+unpublished = not_measured("I3D, AlexNet and CLIP weights")
+verdicts["claim_13"] = verdict(fact(published)) if published else unpublished
+print("\n".join(f"{claim}: {words}" for claim, words in sorted(verdicts.items())))
 
 # %%
 wording = {
-    "grade": "grade surely nearer to the film than base, and than the control",
-    "lighting": "lighting surely nearer to the film than base, and than the control",
-    "costume": "costume's colour surely not another one than base's",
-    "look held": "grade and light drift surely not noticeably more than base's within a clip",
-    "sequences": "sequences of notebook 03 surely nearer to the film's grade than base",
-    "steadier": "motion surely smoother and more coherent, or the look surely steadier",
-    "moves": "surely at least half of the base's motion kept",
-    "control": "the control fails on grade: the LoRA is nearer to the film than it is",
+    "grade": "grade nearer to the film than base, and than the control",
+    "grade, in sequences too": "the same, and nearer than base in the sequences of notebook 03",
+    "lighting": "lighting nearer to the film than base, and than the control",
+    "costume": "costume's colour not another one than base's",
+    "drift, not noticed": "drift not noticeably more than base's",
+    "flicker, not noticed": "flicker not noticeably more than base's",
+    "drift": "less drift than base",
+    "flicker": "less flicker than base",
+    "stability": "motion smoother and more coherent than base's, half of it kept",
 }
 reasons = [
-    {"fact": words, "here": "yes" if facts[k][0] else "no, the opposite" if facts[k][1] else "not shown"}
-    for k, words in wording.items()
+    {"surely": words, "here": found[name], **low_high(findings[name].part.interval)}
+    | {"n": findings[name].part.n, "p (Holm)": findings[name].p_holm}
+    for name, words in wording.items()
+    if name in found
 ]
-show.table(pd.DataFrame(reasons)).hide()
+show.table(pd.DataFrame(reasons)).format(precision=3, na_rep="").hide()
+
+# %% [markdown]
+# *low*, *high* and *n* are of LoRA minus base. Where they look sure and the line says "not shown", something else withheld it: the correction for six questions, the control, the sequences, or the motion.
+#
+# Claims 16 and 17 are about the field: models that make seconds of video from words, and a gap to commercial systems. `baseline` lets another model join. That is no measurement of a field, so they get no verdict here.
 
 
 # %%
@@ -956,12 +1013,15 @@ def entry(result) -> dict[str, object]:
     return found if result.p_holm is None else found | {"p_holm": result.p_holm}
 
 
-claims = {"claim_11": film_lora["grade"], "claim_15": film_lora["stability"]}
+quoted_for = {"claim_11": "grade", "claim_15": "stability"}
 entries = {
-    claim: {k: v for k, v in entry(result).items() if k != "p"} | {"verdict": verdicts[claim]}
-    for claim, result in claims.items()
+    claim: findings[name].as_metric() | {"unit": f"{name}, LoRA minus base", "verdict": verdicts[claim]}
+    for claim, name in quoted_for.items()
 }
 entries["claim_13"] = {"value": float(published), "n": len(home), "verdict": verdicts["claim_13"]}
+for claim, needs in (("claim_16", "other models' weights"), ("claim_17", "a commercial system")):
+    entries[claim] = {"value": None, "reason": "about the field", "verdict": not_measured(needs)}
+entries |= {f"part: {name}": f.as_metric() | {"answer": found[name]} for name, f in findings.items()}
 for (arm, other), comparisons in asked.items():
     entries |= {f"{name} {arm} minus {other}": entry(result) for name, result in comparisons.items()}
 
@@ -979,15 +1039,17 @@ stage.save_metrics(entries)
 # %% [markdown]
 # ## 8. What to quote
 #
-# Whoever cites this run needs the numbers in one place, with everything that belongs to them. First the six questions that were asked beforehand, *sure* after correction for all six:
+# Whoever cites this run needs the numbers in one place, the bad ones beside the good ones. First the six gains that were asked for and the two costs, *sure* after correction:
 
 # %%
-quoted = differences[differences["metric"].isin(family) & (differences["arm"] == "LoRA")]
+quoted = differences[differences["metric"].isin(family + paid) & (differences["arm"] == "LoRA")]
 quoted = quoted[["metric", "minus", "difference", "low", "high", "n", "p (Holm)", "sure"]]
 show.table(quoted).format(precision=1, na_rep="").format(precision=3, subset="p (Holm)", na_rep="").hide()
 
 # %% [markdown]
-# Then what notebook 02 measured on its own samples, and recorded:
+# Where a difference has no interval, or is not sure, quote it as that: "in these scenes, not shown beyond them". The same goes for what a means table says of the other world.
+#
+# Then what notebook 02 measured on its own samples, and recorded. Its *base* says the trigger phrase as well; ours does not.
 #
 # - *grade together*: all clips of an arm as one heap of pixels, against the film. The *floor* is one half of the film against the other.
 # - *film specific gain*: an adapter that darkens everything comes nearer to many films. How much nearer to this one than to the same film in a dozen other grades?
@@ -1018,7 +1080,7 @@ show.table(pd.DataFrame(from_02).T).format(precision=1, na_rep="").format(precis
 #
 # ---
 #
-# So that it differs from the LoRA in one thing only: whether looks and captions belonged together. Whatever both gain comes from training at all, not from the film. Steps belong to the recipe too: the
+# So that it differs from the LoRA in one thing only: whether its clips had a look in common. Whatever both gain comes from training at all, not from the film. Steps belong to the recipe too: the
 # table of adapters in section 1 tells how many each had. If the control had fewer, set `control_steps` of notebook 02 to `max_train_steps` before you rely on it.
 
 # %% [markdown] tags=["quiz"]

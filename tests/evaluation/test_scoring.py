@@ -4,6 +4,7 @@ import inspect
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import cinelib.cli.score
 from cinelib import provenance as implementation
 from cinelib.cli.app import app
 from cinelib.evaluation import clips as decoded
+from cinelib.evaluation import summary
 from cinelib.evaluation.clips import ScoreError
 from cinelib.evaluation.prompts import paired, read_prompts
 from cinelib.evaluation.score import DECODER, score
@@ -25,6 +27,7 @@ from cinelib.metrics.frechet import DistanceMetric
 from cinelib.metrics.metric import Found
 from cinelib.metrics.motion import MotionMetric, log_speed_distance
 from cinelib.provenance import code_of, module_files
+from cinelib.statistics import mean_interval
 from cinelib.video import write_video
 
 
@@ -87,7 +90,8 @@ def test_every_summary_number_has_n_and_an_interval_and_says_what_is_missing(sco
     summary = scored[1]["summary"]
     motion = summary["MotionScore"]
     assert motion["n"] == 3 and sum(motion["excluded"].values()) == 1
-    assert 0 <= motion["interval"][0] <= motion["value"] <= motion["interval"][1] <= 100
+    assert 0 <= motion["value"] <= 100
+    assert "interval" not in motion and motion["remark"] == "no interval: 3 values, and 7 are needed"
     frechet = summary["FD[effnet-lite0-frames]"]
     assert frechet["n"] == 3 and frechet["n_reference"] == 5 and "floor" in frechet
     assert "interval" in frechet or "needs 4 clips" in frechet["notes"]["interval"]
@@ -392,6 +396,20 @@ def test_what_is_too_fast_for_flow_is_flagged_at_its_clip(tmp_path):
     write_video(tmp_path / "clips" / "slow.mp4", moving(0.5, 33), 16)
     fast, slow = score(Request(tmp_path / "clips", tmp_path / "cache", metrics=("motion",)))["clips"]
     assert "too fast for flow" in fast["notes"][0] and not slow["notes"]
+
+
+def test_a_bounded_score_has_an_interval_inside_its_range_or_says_why_not():
+    metric = SimpleNamespace(name="share", of_sets=False, values={"C": (0, 1)})
+
+    def entry(values):
+        rows = [{"values": {"C": value}, "excluded": {}, "fps": 16.0} for value in values]
+        return summary.of(rows, [(metric, {"packages": {}})], [], [])["summary"]["C"]
+
+    near = entry([0.98, 0.99, 1, 1, 0.97, 0.99, 0.6, 0.95])
+    assert near["interval"] == list(mean_interval([0.98, 0.99, 1, 1, 0.97, 0.99, 0.6, 0.95]))
+    assert 0.6 <= near["interval"][0] < near["value"] < near["interval"][1] <= 1
+    whole = entry([0.0, 1] * 4)
+    assert "interval" not in whole and whole["remark"] == "no interval: it would be all that is possible"
 
 
 def test_values_that_are_nearly_all_equal_have_no_interval(tmp_path):
