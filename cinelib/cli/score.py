@@ -13,7 +13,7 @@ from rich.console import Console
 from cinelib.cli.shell import AsJson, complain, console, say, user_errors
 
 _SHOWN = 40
-_COLUMNS = ("MotionScore", "mean speed", "look drift", "grade distance")
+_COLUMNS = ("MotionScore", "mean speed", "look drift", "look flicker", "grade distance")
 _FEATURES = typer.Option(help="data/nano-viewer, or a VideoMAE by folder or hub id, for FD[...]")
 _METRICS = "motion,raft,style,clip,costume,perceptual,features,vbench [default: what inputs allow]"
 _RAFT = typer.Option(help="RAFT weights, for MotionScore[raft-...] beside that of DIS")

@@ -2,8 +2,8 @@
 
 No benchmark of that name was found in the literature; this definition is the workbook's own. Amplitude
 takes its thresholds from VBench (what counts as moving) and VMBench (a floor under it), smoothness is the
-relative acceleration of FVMD, coherence the forward-backward check of Sundaram et al. (2010). More motion
-is not better by itself: compare with the base model or with real clips.
+relative acceleration of FVMD, coherence the forward-backward check of Sundaram et al. (2010) on pixels that
+keep their light. More motion is not better by itself: compare with the base model or with real clips.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cinelib.metrics.flow.bars import Bars
 from cinelib.metrics.flow.dense import SHORT_SIDE, flow_between, in_picture, in_threads, planes_of
 from cinelib.metrics.flow.fields import camera_part, coherent, length, warp
+from cinelib.metrics.flow.light import steady_light
 from cinelib.metrics.metric import COSINE, DISTANCE, SHARE, Clip, Found, Metric, Range
 from cinelib.metrics.result import as_clip
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 MOVING = 6 * 8 / SHORT_SIDE  # t1: VBench calls a clip moving above 6 px per 1/8 s at 256
 STILL = 0.05 * MOVING  # t0
 FAST = 0.5  # short sides per second above which DIS underestimates
+_FLASHES = 0.05  # of the picture: more is worth a word
 _AMPLITUDE_HZ, _SMOOTHNESS_HZ = 8.0, 16.0
 
 _NUMBERS: dict[str, tuple[str, Range]] = {  # the field of `Motion`, and between what it lies
@@ -34,6 +37,7 @@ _NUMBERS: dict[str, tuple[str, Range]] = {  # the field of `Motion`, and between
     "mean speed": ("mean_speed", DISTANCE),
     "camera share": ("camera_share", SHARE),
     "texture share": ("texture_share", SHARE),
+    "flash share": ("flash_share", SHARE),
     "too fast for flow": ("too_fast", SHARE),
 }
 
@@ -52,7 +56,9 @@ class Motion:
     mean_speed: float
     camera_share: float | None
     texture_share: float
+    flash_share: float  # of what returns, how much does not keep its light
     too_fast: bool
+    bars: Bars  # that were left out, pixels: top, bottom, left, right
 
 
 def motion_score(
@@ -69,9 +75,10 @@ def motion_score(
 
     Returns:
         D = mean_t clip((s_t - t0) / (t1 - t0), 0, 1) of the speed s_t of the fastest 5 % at 8 Hz;
-        S = 1 - sum|W(F') - F| / (sum(|F| + |W(F')|) + .05 N) and C at 16 Hz; `camera_share` is None for a
-        clip without motion. Where the frame rate is no multiple of 8 or 16 Hz, steps are the nearest whole
-        number of frames, and speeds and accelerations are scaled to the nominal one.
+        S = 1 - sum|W(F') - F| / (sum(|F| + |W(F')|) + .05 N) and C at 16 Hz, the share of the picture that
+        returns and keeps its light (`light.steady_light`); `camera_share` is None for a clip without motion.
+        Where the frame rate is no multiple of 8 or 16 Hz, steps are the nearest whole number of frames, and
+        speeds and accelerations are scaled to the nominal one.
 
     Raises:
         ValueError: fps missing or under 8, times not increasing, or a clip shorter than 1/4 s.
@@ -90,7 +97,9 @@ def motion_score(
     amplitude = float(np.clip((top - STILL) / (MOVING - STILL), 0, 1).mean())
     smooth = _smoothness(forward, np.diff(times[fast]) * _SMOOTHNESS_HZ)
     masks = in_threads(lambda pair: coherent(*pair), zip(forward, backward, strict=True))
-    coherence = float(np.mean([_share(*mask) for mask in masks]))
+    steady = steady_light([planes.luma[at] for at in fast], forward, backward)
+    returning = float(np.mean([_share(*mask) for mask in masks]))
+    coherence = float(np.mean([_share(*mask, light) for mask, light in zip(masks, steady, strict=True)]))
     return Motion(
         score=100 * amplitude * smooth * coherence,
         amplitude=amplitude,
@@ -99,7 +108,9 @@ def motion_score(
         mean_speed=float(mean.mean()),
         camera_share=_camera_share(forward, masks),
         texture_share=planes.texture,
+        flash_share=1 - coherence / returning if returning else 0.0,
         too_fast=bool(top.max() > FAST),
+        bars=planes.bars,
     )
 
 
@@ -118,7 +129,14 @@ class MotionMetric(Metric):
     def of(self, clip: Clip) -> Found:
         """The clip's motion, and what makes it hard to read."""
         motion = motion_score(clip.frames, None, clip.times, self.network)
-        notes = ["a still: whatever rewards stability rewards this"] if motion.score == 0 else []
+        flashes, notes = motion.flash_share > _FLASHES, []
+        if motion.amplitude == 0 and not flashes:
+            notes.append("a still: whatever rewards stability rewards this")
+        if flashes:
+            notes.append(f"flashes: {motion.flash_share:.0%} of what can be followed does not keep its light")
+        if any(motion.bars):
+            sides = zip(("top", "bottom", "left", "right"), motion.bars, strict=True)
+            notes.append("bars left out: " + ", ".join(f"{side} {size} px" for side, size in sides if size))
         if motion.too_fast and not self.network:  # RAFT was taught on longer ways
             notes.append(
                 f"too fast for flow: its fastest 5 % pass {FAST:g} short sides a second, where speeds come "
@@ -210,8 +228,8 @@ def _smoothness(flows: Sequence[np.ndarray], steps: Sequence[float]) -> float:
     return float(1 - change / total) if total else 0.0
 
 
-def _share(mask: np.ndarray, inside: np.ndarray) -> float:
-    return float(mask[inside].mean()) if inside.any() else 0.0
+def _share(mask: np.ndarray, inside: np.ndarray, weight: np.ndarray | float = 1.0) -> float:
+    return float((mask * weight)[inside].mean(dtype=np.float64)) if inside.any() else 0.0
 
 
 def _camera_share(

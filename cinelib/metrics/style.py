@@ -6,18 +6,18 @@ Pixels are compared as distributions, so that content may move and differ; frame
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
+from scipy.spatial.distance import pdist
 
+from cinelib.metrics.colour import LEVELS, lab, lab_pixels, sliced_wasserstein, slices, thinned
 from cinelib.metrics.metric import ANY, DISTANCE, Clip, Found, Metric, Range
 from cinelib.metrics.result import as_clip
 
-_FRAMES, _HEIGHT, _WIDTH = 8, 144, 256  # what `StyleMetric` looks at
-
-_PIXELS = 150_000
-_LEVELS = (np.arange(256) + 0.5) / 256
-_ROTATIONS = 12
+_FRAMES, _HEIGHT, _WIDTH = 8, 144, 256  # at which `StyleMetric` compares looks
+_TINY = 72  # px: short side of a frame whose look is followed over time
 _FLOOR = 1e-3  # relative luminance of a black that still carries detail, about 10 stops under white
 
 
@@ -31,7 +31,7 @@ class Look:
 
 def look(frames: np.ndarray) -> Look:
     """Summarise frames (T, H, W, 3) uint8 RGB once, to compare many clips with them."""
-    return Look(_slices(_lab_pixels(as_clip(frames))), lighting(frames))
+    return Look(slices(lab_pixels(as_clip(frames))), lighting(frames))
 
 
 def grade_distance(frames: np.ndarray | Look, reference_frames: np.ndarray | Look) -> float:
@@ -47,11 +47,11 @@ def grade_distance(frames: np.ndarray | Look, reference_frames: np.ndarray | Loo
     Raises:
         ValueError: a set is empty or not uint8 RGB.
     """
-    slices = [
-        given.quantiles if isinstance(given, Look) else _slices(_lab_pixels(as_clip(given, name=name)))
+    first, second = (
+        given.quantiles if isinstance(given, Look) else slices(lab_pixels(as_clip(given, name=name)))
         for given, name in ((frames, "frames"), (reference_frames, "reference_frames"))
-    ]
-    return _wasserstein(*slices)
+    )
+    return sliced_wasserstein(first, second)
 
 
 def palette_distance(
@@ -72,8 +72,8 @@ def palette_distance(
             raise ValueError(f"{name} must be bool {clip.shape[:3]}, got {selected.dtype} {selected.shape}")
         if not selected.any():
             raise ValueError(f"{name} selects no pixel")
-        inside.append(_lab(clip)[selected])
-    return _wasserstein(*(_slices(pixels) for pixels in inside))
+        inside.append(lab(clip)[selected])
+    return sliced_wasserstein(*(slices(pixels) for pixels in inside))
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def lighting(frames: np.ndarray) -> Lighting:
     local contrast is the mean over frames of the standard deviation of L* about its Gaussian neighbourhood
     (sigma = height / 32).
     """
-    lightness = _lab(as_clip(frames))[..., 0]
-    luma = np.quantile(_thinned(lightness), _LEVELS)
+    lightness = lab(as_clip(frames))[..., 0]
+    luma = np.quantile(thinned(lightness), LEVELS)
     low, high = (max(_luminance(np.quantile(lightness, level)), _FLOOR) for level in (0.1, 0.9))
     sigma = max(1.0, lightness.shape[1] / 32)
     contrast = [float(np.std(frame - cv2.GaussianBlur(frame, (0, 0), sigma))) for frame in lightness]
@@ -122,18 +122,45 @@ def lighting_distance(frames: np.ndarray | Look, reference_frames: np.ndarray | 
 
 
 def look_drift(frames: np.ndarray) -> float:
-    """Largest `grade_distance` between the first, middle and last frame: is the look held over time?"""
-    return max(grade_distance(one, other) for one, other in _moments(frames))
+    """How far the look travels: the largest `grade_distance` between any two instants of its slow trend.
+
+    The trend is the median, quantile by quantile, of four frames in a row: an even number, so that a clip
+    that flashes on every second frame has its middle, and a median, so that one flash is none of it. The
+    first and the last frame stand for themselves, because a clip may leave the still that it was given at
+    once. A grade that shifts slowly by d scores |d|.
+
+    Args:
+        frames: (T, H, W, 3) uint8 RGB, at least two.
+    """
+    return _drift(_looks(as_clip(frames, minimum=2)), "euclidean")
 
 
 def light_drift(frames: np.ndarray) -> float:
-    """Largest distance of luma histograms (L* units) between the first, middle and last frame."""
-    return max(lighting_distance(one, other).luma for one, other in _moments(frames))
+    """`look_drift` of the luma histogram, L* units."""
+    return _drift(_lights(as_clip(frames, minimum=2)), "cityblock")
+
+
+def look_flicker(frames: np.ndarray) -> float:
+    """How far frames fall out of the look of their neighbours, `grade_distance` units, root mean square.
+
+    A frame's flicker is its distance to the median, quantile by quantile, of itself and the frames one
+    before and after, or two before and after, whichever is more. What lies between its neighbours does not
+    flicker: a still, any slow change, a cut. What comes back later than that is drift.
+
+    Args:
+        frames: (T, H, W, 3) uint8 RGB, at least three.
+    """
+    return _flicker(_looks(as_clip(frames, minimum=3)), 2)
+
+
+def light_flicker(frames: np.ndarray) -> float:
+    """`look_flicker` of the luma histogram, L* units."""
+    return _flicker(_lights(as_clip(frames, minimum=3)), 1)
 
 
 @dataclass(frozen=True)
 class StyleMetric(Metric):
-    """Drift of the look within the clip and its light; with a reference, how far grade and light are off."""
+    """How the look holds within a clip, and its light; with a reference, how far grade and light are off."""
 
     film: Callable[[], Look] | None = None  # called only when a clip has to be measured
     reference: str = ""  # digest of the film's clips
@@ -143,16 +170,23 @@ class StyleMetric(Metric):
     @property
     def values(self) -> Mapping[str, Range]:
         """CIELAB units; key ratio in stops, local contrast in L* units, differences signed."""
-        alone = dict.fromkeys(("look drift", "light drift", "key ratio", "local contrast"), DISTANCE)
+        held = ("look drift", "light drift", "look flicker", "light flicker")
+        alone = dict.fromkeys((*held, "key ratio", "local contrast"), DISTANCE)
         compared = {"grade distance": DISTANCE, "lighting distance": DISTANCE}
         compared |= {"key ratio difference": ANY, "local contrast difference": ANY}
         return alone | (compared if self.film else {})
 
     def of(self, clip: Clip) -> Found:
-        """Of eight small frames of the clip."""
-        frames = small_frames(clip.frames)
-        own = look(frames)
-        found = [look_drift(frames), light_drift(frames), own.lighting.key_ratio, own.lighting.local_contrast]
+        """Drift and flicker of every frame, the rest of eight small ones."""
+        frames = as_clip(clip.frames, minimum=3)
+        looks, lights, own = _looks(frames), _lights(frames), look(small_frames(frames))
+        found = [
+            _drift(looks, "euclidean"),
+            _drift(lights, "cityblock"),
+            _flicker(looks, 2),
+            _flicker(lights, 1),
+        ]
+        found += [own.lighting.key_ratio, own.lighting.local_contrast]
         if self.film is not None:
             reference = self.film()
             light = lighting_distance(own, reference)
@@ -167,57 +201,40 @@ def small_frames(frames: np.ndarray) -> np.ndarray:
     return np.stack([cv2.resize(frame, (_WIDTH, _HEIGHT), interpolation=how) for frame in frames[at]])
 
 
-def _moments(frames: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    frames = as_clip(frames, minimum=2)
-    first, middle, last = frames[:1], frames[len(frames) // 2][None], frames[-1:]
-    return [(first, middle), (middle, last), (first, last)]
+def _looks(frames: np.ndarray) -> np.ndarray:
+    """(T, slices * levels): each frame as a point; Euclidean distances are grade distances."""
+    points = [slices(lab(frame[None]).reshape(-1, 3)).ravel() for frame in map(_tiny, frames)]
+    return np.stack(points) * np.sqrt(3 / len(points[0]))
 
 
-def _lab(frames: np.ndarray) -> np.ndarray:
-    """CIELAB (D65) as float32 (T, H, W, 3); L* in [0, 100]."""
-    return np.stack([cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for frame in frames])
+def _lights(frames: np.ndarray) -> np.ndarray:
+    """(T, levels): each frame as a point; city-block distances are those of luma histograms."""
+    points = [np.quantile(lab(frame[None])[..., 0], LEVELS) for frame in map(_tiny, frames)]
+    return np.stack(points) / len(LEVELS)
 
 
-def _lab_pixels(frames: np.ndarray) -> np.ndarray:
-    return _lab(_thinned(frames)).reshape(-1, 3)
+def _tiny(frame: np.ndarray) -> np.ndarray:
+    height, width = frame.shape[:2]
+    scale = _TINY / min(height, width)
+    size = (round(width * scale), round(height * scale))
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame
 
 
-def _thinned(frames: np.ndarray) -> np.ndarray:
-    """The same grid of pixels in every frame, about `_PIXELS` in all."""
-    # A grid inside each frame, not a draw over all pixels: the order of frames then changes nothing.
-    count, height, width = frames.shape[:3]
-    step = max(1, int(np.sqrt(height * width / max(64, _PIXELS / count))))
-    return frames[:, step // 2 :: step, step // 2 :: step]
+def _drift(points: np.ndarray, metric: Literal["euclidean", "cityblock"]) -> float:
+    fours = [np.median(points[at : at + 4], axis=0) for at in range(len(points) - 3)]
+    return float(pdist(np.stack([points[0], *fours, points[-1]]), metric).max())
+
+
+def _flicker(points: np.ndarray, order: int) -> float:
+    found = np.zeros(len(points))
+    for step in (1, 2):
+        own = points[step:-step]
+        between = np.median([points[: -2 * step], own, points[2 * step :]], axis=0)
+        inner = found[step:-step]
+        np.maximum(inner, np.linalg.norm(own - between, order, axis=1), out=inner)
+    return float(np.sqrt(np.mean(found**2)))
 
 
 def _luminance(lightness: float) -> float:
     """Relative luminance Y in [0, 1] of CIE L* (CIE 15:2004)."""
     return ((lightness + 16) / 116) ** 3 if lightness > 8 else lightness / 903.3
-
-
-def _slices(pixels: np.ndarray) -> np.ndarray:
-    """Quantiles of pixels (N, 3) along each direction: (directions, levels), right within 0.003 units.
-
-    Values are rounded to a 65536th of their range: integers of 16 bits are sorted by counting, which takes a
-    tenth of the time.
-    """
-    along = _directions().astype(np.float32) @ pixels.T.astype(np.float32)
-    low, high = float(along.min()), float(along.max())
-    unit = max(high - low, 1e-6) / 65535
-    counted = ((along - low) / unit + 0.5).astype(np.uint16)
-    counted.sort(axis=1, kind="stable")
-    place = _LEVELS * (counted.shape[1] - 1)
-    below = place.astype(int)
-    above = np.minimum(below + 1, counted.shape[1] - 1)
-    lower, upper = counted[:, below].astype(float), counted[:, above].astype(float)
-    return low + unit * (lower + (upper - lower) * (place - below))
-
-
-def _wasserstein(sample: np.ndarray, reference: np.ndarray) -> float:
-    return float(np.sqrt(3 * np.mean((sample - reference) ** 2)))
-
-
-def _directions() -> np.ndarray:
-    """(3 * rotations, 3) unit vectors whose second moment is exactly the identity / 3."""
-    draws = np.random.default_rng(0).normal(size=(_ROTATIONS, 3, 3))
-    return np.concatenate([np.linalg.qr(draw)[0] for draw in draws]).astype(np.float64)

@@ -13,11 +13,21 @@ from backlot.synthetic import Layer, synthetic_clip
 from scipy import ndimage
 from torchvision.models.optical_flow import raft_large, raft_small
 
+from cinelib.metrics.flow.bars import bars_of
 from cinelib.metrics.flow.dense import dis, flow_between, planes_of
 from cinelib.metrics.flow.fields import camera_part, coherent, length
+from cinelib.metrics.flow.light import steady_light
 from cinelib.metrics.flow.raft import Raft
 from cinelib.metrics.flow.surfaces import surface_motions
-from cinelib.metrics.motion import MOVING, STILL, log_speed_distance, motion_retention, motion_score
+from cinelib.metrics.metric import Clip
+from cinelib.metrics.motion import (
+    MOVING,
+    STILL,
+    MotionMetric,
+    log_speed_distance,
+    motion_retention,
+    motion_score,
+)
 
 CAMERA = {
     "pan": Layer(dx=2.0),
@@ -39,6 +49,18 @@ RNG = np.random.default_rng(0)
 
 def resized(clip, factor, how):
     return np.stack([cv2.resize(frame, None, fx=factor, fy=factor, interpolation=how) for frame in clip])
+
+
+def barred(clip, above, below, level):
+    return np.pad(clip, ((0, 0), (above, below), (0, 0), (0, 0)), constant_values=level)
+
+
+def subtitled(clip):
+    clip = clip.copy()
+    for at, frame in enumerate(clip):
+        words = "at first" if at < len(clip) // 2 else "and later on"
+        cv2.putText(frame, words, (60, len(frame) - 12), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255,) * 3, 2)
+    return clip
 
 
 def jpeg(clip, quality=20):
@@ -225,6 +247,8 @@ SAME = {
     "exposure": lambda clip: (clip * 0.5).astype(np.uint8),
     "letterbox": lambda clip: np.pad(clip, ((0, 0), (40, 40), (0, 0), (0, 0))),
     "pillarbox": lambda clip: np.pad(clip, ((0, 0), (0, 0), (60, 60), (0, 0))),
+    "grey letterbox": lambda clip: barred(clip, 40, 40, level=60),
+    "subtitle in one bar": lambda clip: subtitled(barred(clip, 0, 50, level=90)),
     "twice the size": lambda clip: resized(clip, 2, cv2.INTER_CUBIC),
     "half the size": lambda clip: resized(clip, 0.5, cv2.INTER_AREA),
 }
@@ -232,7 +256,7 @@ SAME = {
 
 @pytest.mark.parametrize("change", SAME)
 def test_what_does_not_move_changes_nothing(change):
-    clip = PAN if change in ("gamma", "pillarbox", "flip") else ZOOM
+    clip = PAN if change in ("gamma", "pillarbox", "flip", "grey letterbox") else ZOOM
     assert motion_score(SAME[change](clip), 16).score == pytest.approx(
         motion_score(clip, 16).score, rel=0.005
     )
@@ -330,6 +354,114 @@ def test_damaged_motion_scores_far_below_the_original():
     assert plain > 60
     bounds = {"dissolve": 2, "stutter": 2, "noise": 10, "shuffle": 0.5 * plain, "jitter": 0.5 * plain}
     assert {name: score for name, score in scores.items() if score > bounds[name]} == {}
+
+
+def dimmed(clip, factor, at=slice(1, None, 2)):
+    clip = clip.copy()
+    clip[at] = np.rint(clip[at] * factor).astype(np.uint8)
+    return clip
+
+
+@pytest.fixture(scope="module")
+def filmed():
+    clip = render(sample_scene(1_500_002, world="historical", camera="pans right"), 9, 64, 112, fps=16).frames
+    return clip, motion_score(clip, 16)
+
+
+@pytest.mark.parametrize("factor", [0.9, 0.6, 0.3])
+def test_a_clip_that_flashes_never_gains_stability(filmed, factor):
+    clip, plain = filmed
+    flashing = motion_score(dimmed(clip, factor), 16)
+    assert flashing.smoothness * flashing.coherence < 0.8 * plain.smoothness * plain.coherence
+    assert flashing.score < 0.8 * plain.score and flashing.flash_share > 0.2 > 10 * plain.flash_share
+
+
+def test_flashes_lower_coherence_as_far_as_they_reach():
+    half, once = PAN[:5].astype(int), dimmed(PAN, 0.3, [4])
+    half[1::2, 128:] += 120
+    half = motion_score(np.clip(half, 0, 255).astype(np.uint8), 16)
+    assert half.flash_share == pytest.approx(0.5, abs=0.1) and half.coherence < 0.6
+    once = motion_score(once, 16)
+    assert once.coherence == pytest.approx(0.75, abs=0.03), "two of eight pairs hold the flash"
+
+
+def test_light_that_rises_slowly_or_once_is_no_flash():
+    rising = np.rint(PAN * np.linspace(0.4, 1, 9)[:, None, None, None]).astype(np.uint8)
+    rising[5:] = np.clip(rising[5:].astype(int) + 60, 0, 255)
+    motion = motion_score(rising, 16)
+    assert motion.flash_share < 0.01
+    assert motion.score == pytest.approx(motion_score(PAN, 16).score, rel=0.01)
+
+
+def test_light_is_compared_with_what_the_same_point_had_before_and_has_after():
+    def held(*levels):
+        luma = [np.full((40, 60), level, np.uint8) for level in levels]
+        none = [np.zeros((40, 60, 2), np.float32)] * (len(luma) - 1)
+        return [round(float(share.mean()), 4) for share in steady_light(luma, none, none)]
+
+    assert held(80, 90, 95, 200, 200) == [1, 1, 1, 1], "it only rises"
+    assert held(80, 80, 83, 80, 80) == [1, 0.5, 0.5, 1], "half way from 1 to 5 levels, in both its pairs"
+    assert held(80, 80, 77, 80, 80) == [1, 0.5, 0.5, 1]
+    assert held(80, 81, 80, 81) == [1, 1, 1] and held(80, 85, 80, 85) == [0, 0, 0]
+
+
+def test_a_point_that_was_not_there_before_is_not_judged():
+    luma = [np.full((40, 60), level, np.uint8) for level in (80, 120, 80)]
+    gone, none = np.full((40, 60, 2), (9, 0), np.float32), np.zeros((40, 60, 2), np.float32)
+    assert np.mean(steady_light(luma, [none, none], [none, none])) == 0
+    assert np.mean(steady_light(luma, [none, none], [gone, none])) == 1, "the way back does not return"
+
+
+@pytest.mark.parametrize(
+    ("change", "noted"),
+    [
+        ({}, ["a still: whatever rewards stability rewards this"]),
+        ({"factor": 0.3}, ["flashes: 100% of what can be followed does not keep its light"]),
+    ],
+)
+def test_a_still_that_flashes_is_not_called_a_still(change, noted):
+    still = np.repeat(PAN[:1], 5, axis=0)
+    still = dimmed(still, **change) if change else still
+    assert list(MotionMetric().of(Clip("a.mp4", still, np.arange(5) / 16)).notes) == noted
+
+
+def test_bars_that_were_left_out_are_named():
+    clip = subtitled(barred(PAN[:5], 40, 52, level=0))
+    found = MotionMetric().of(Clip("a.mp4", clip, np.arange(5) / 16))
+    assert found.notes == ("bars left out: top 40 px, bottom 52 px",)
+
+
+def framed(top=0, bottom=0, left=0, right=0, level=60):
+    picture = RNG.integers(90, 256, (3, 60 - top - bottom, 90 - left - right), dtype=np.uint8)
+    return np.pad(picture, ((0, 0), (top, bottom), (left, right)), constant_values=level)
+
+
+def test_bars_of_any_colour_are_found_where_they_end_sharply():
+    for wanted in ((9, 9, 0, 0), (0, 7, 0, 0), (0, 0, 12, 0), (5, 6, 7, 8), (0, 0, 0, 0)):
+        assert bars_of(framed(*wanted)) == wanted
+        assert bars_of(framed(*wanted, level=0)) == wanted
+    assert bars_of(framed(21)) == (0, 0, 0, 0), "more than a third is no bar"
+    assert bars_of(framed(20)) == (20, 0, 0, 0)
+    blinking = framed(9, 9)
+    blinking[1, :9] = 90
+    assert bars_of(blinking) == (0, 9, 0, 0), "a bar stays as it is"
+    sky = framed(9)
+    for row in range(9, 60):  # hills: a little more of the sky is gone in every row
+        sky[:, row, : 90 - 2 * (row - 8)] = 60
+    assert bars_of(sky) == (0, 0, 0, 0)
+
+
+def test_black_on_both_sides_needs_no_sharp_edge_and_a_subtitle_leaves_a_bar_a_bar():
+    night = framed(9, 9, level=5)
+    night[:, 9:51, :70] = 5
+    assert bars_of(night) == (9, 9, 0, 0)
+    night[:, :9] = 255
+    assert bars_of(night) == (9, 0, 0, 0), "a bar below alone may be the night"
+    words = framed(12, 12, level=0)
+    words[:, 50:56, 15:75] = 255
+    assert bars_of(words) == (12, 12, 0, 0)
+    words[:, 50:56, 5:85] = 255
+    assert bars_of(words) == (12, 0, 0, 0) or bars_of(words)[1] < 12
 
 
 def test_the_flag_rises_where_flow_underestimates():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from cinelib.metrics.flow.bars import Bars, bars_of, picture_in
 from cinelib.metrics.flow.fields import coherent, warp
 from cinelib.metrics.flow.surfaces import settled, surface_motions
 from cinelib.metrics.result import as_clip
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     import cv2
 
 SHORT_SIDE = 256
-_SIGMA, _NOISE = 8.0, 4.0
-_BLACK, _FLAT = 40, 16
+SIGMA = 8.0  # px: what lies within is compared with its mean
+_NOISE = 4.0
 _LOOKED_UP = 32  # parts of a pixel that OpenCV can tell apart when it warps
 _STEP_WINDOW = (15, 15)
 _DAMPING = 10.0  # squared levels of the normalised picture per pixel: weaker slopes are noise
@@ -43,12 +44,13 @@ class Planes:
 
     Of each frame `luma` (h, w) uint8, `normalised` (h, w) uint8, its local contrast evened out, and
     `textured` (h, w) bool, where the local standard deviation is above 2 grey levels; elsewhere flow is a
-    guess.
+    guess. `bars` are what was cut off.
     """
 
     luma: Sequence[np.ndarray]
     normalised: Sequence[np.ndarray]
     textured: Sequence[np.ndarray]
+    bars: Bars
 
     @property
     def texture(self) -> float:
@@ -65,16 +67,16 @@ def planes_of(frames: np.ndarray) -> Planes:
     import cv2
 
     gray = in_threads(lambda frame: cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), as_clip(frames))
-    rows, columns = _picture(gray)
-    return Planes(*zip(*in_threads(lambda plane: _planes(plane[rows, columns]), gray), strict=True))
+    bars = bars_of(gray)
+    return Planes(*zip(*in_threads(lambda plane: _planes(plane[picture_in(bars)]), gray), strict=True), bars)
 
 
 def in_picture(frames: np.ndarray) -> np.ndarray:
     """Frames (T, H, W, 3) uint8 in colour without their bars, short side 256, as `planes_of` sees them."""
     import cv2
 
-    rows, columns = _picture(in_threads(lambda frame: cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), frames))
-    return np.stack(in_threads(lambda frame: _small(frame[rows, columns]), frames))
+    picture = picture_in(bars_of(in_threads(lambda frame: cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), frames)))
+    return np.stack(in_threads(lambda frame: _small(frame[picture]), frames))
 
 
 def dis() -> "cv2.DISOpticalFlow":
@@ -139,8 +141,8 @@ def _planes(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     small = _small(gray)
     luma = small.astype(np.float32)
-    mean = cv2.GaussianBlur(luma, (0, 0), _SIGMA)
-    variance = np.maximum(cv2.GaussianBlur(luma * luma, (0, 0), _SIGMA) - mean * mean, 0)
+    mean = cv2.GaussianBlur(luma, (0, 0), SIGMA)
+    variance = np.maximum(cv2.GaussianBlur(luma * luma, (0, 0), SIGMA) - mean * mean, 0)
     z = (luma - mean) / np.sqrt(variance + _NOISE)
     return small, np.clip(np.rint(127.5 + 42.5 * z), 0, 255).astype(np.uint8), variance > _NOISE
 
@@ -152,21 +154,6 @@ def _small(picture: np.ndarray) -> np.ndarray:
     scale = SHORT_SIDE / min(height, width)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return cv2.resize(picture, (round(width * scale), round(height * scale)), interpolation=how)
-
-
-def _picture(gray: list[np.ndarray]) -> tuple[slice, slice]:
-    """Rows and columns inside black bars: dark, flat, static, on both sides, at most a third each."""
-    bright, dark = gray[0], gray[0]
-    for plane in gray[1:]:
-        bright, dark = np.maximum(bright, plane), np.minimum(dark, plane)
-    return tuple(_inside(bright.max(axis), dark.min(axis)) for axis in (1, 0))
-
-
-def _inside(bright: np.ndarray, dark: np.ndarray) -> slice:
-    bar = (bright <= _BLACK) & (bright.astype(int) - dark <= _FLAT)
-    first, last = int(np.argmin(bar)), int(np.argmin(bar[::-1]))
-    both = first > 0 and last > 0 and max(first, last) <= len(bar) // 3
-    return slice(first, len(bar) - last) if both else slice(None)
 
 
 @contextmanager
