@@ -31,7 +31,7 @@ class Outlook(Phases):
     @property
     def training_steps(self) -> int:
         """Optimiser steps of every expert's adapter and its negative control, none stopped early."""
-        return self.experts * (self.params.max_train_steps + self.params.control_steps)
+        return self.experts * 2 * self.params.max_train_steps
 
     @cached_property
     def operations(self) -> float:

@@ -50,7 +50,7 @@ def as_dict(outlook: Outlook, gpus: Sequence[Gpu]) -> dict[str, Any]:
         "steps": {
             "experts": outlook.experts,
             "film": params.max_train_steps,
-            "control": params.control_steps,
+            "control": params.max_train_steps,
             "total": outlook.training_steps,
         },
         "gpus": {gpu.name: _on(outlook, gpu) for gpu in gpus},
@@ -178,7 +178,7 @@ def _with_error(moment: Memory) -> str:
 def _time(outlook: Outlook, gpus: Sequence[Gpu]) -> Table:
     params = outlook.params
     clips = params.train_batch_size * params.gradient_accumulation_steps * params.processes
-    steps = f"{params.max_train_steps} + {params.control_steps} of the control"
+    steps = f"{params.max_train_steps} + {params.max_train_steps} of the control"
     steps = f"{outlook.experts} experts x ({steps})" if outlook.experts > 1 else steps
     title = f"time: {steps} = {outlook.training_steps} steps of {clips} clips"
     table = _table(title, "GPU", "fits", "a step", "all steps", "a clip sampled", "error", "share of peak")

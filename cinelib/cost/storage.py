@@ -36,8 +36,9 @@ def of_training(
 ) -> Storage:
     """What `clips` clips of full length leave behind, with `adapter` parameters trained.
 
-    The negative control's clips are encoded too: latents and one condition each. Each re-graded first frame
-    has a condition; one more shows the ends as filmed.
+    The negative control's clips are encoded too: latents and one condition each. Each re-grading has a
+    condition, and the clip's latents where samples keep a look; one more condition shows the ends as filmed.
+    Captions are kept with the trigger and without.
     """
     config, layout = geometry.configs["transformer"], geometry.layout
     channels, frames, height, width = geometry.latents
@@ -48,12 +49,14 @@ def of_training(
     entry = condition + HEADER + CODE
     filmed = 2 * (entry + (1 if in_place else 2) * image)  # of the film and of the control
     variants = params.conditioning_variants * (entry + image)
+    kept = params.conditioning_variants if params.preservation_share else 0
+    captions = clips * (2 if params.trigger else 1) + 1
     state = 4 * adapter * (4 if params.ema_decay > 0 else 3)  # weights, two moments, perhaps an average
     best = {"loss": 1, "perceptual": 1, "either": 2}[params.early_stopping] if params.patience else 0
     return Storage(
-        latents=2 * clips * (4 * channels * volume + HEADER + CODE),
+        latents=(2 + kept) * clips * (4 * channels * volume + HEADER + CODE),
         conditions=clips * (filmed + variants),
-        text=(clips + 1) * (4 * caption_tokens * config["text_dim"] + HEADER),
+        text=captions * (4 * caption_tokens * config["text_dim"] + HEADER),
         adapters=len(layout.experts) * 3 * 4 * adapter,
         checkpoints=len(layout.experts) * params.checkpoints_kept * (2 * state + best * 4 * adapter),
     )

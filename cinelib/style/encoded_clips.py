@@ -20,19 +20,25 @@ from cinelib.wan.encoders import Encoders
 class Example:
     """Cache entries of one window of a clip.
 
-    `conditions[0]` shows the first and last frame as filmed; the others show a re-graded first frame.
+    Attributes:
+        conditions: the first shows the first and last frame as filmed, the others a re-graded first frame.
+        regraded: for each of the others, the latents of the whole clip in that grade.
+        plain_prompt: the caption without the trigger.
     """
 
     name: str
     num_frames: int
     latents: Path
     conditions: tuple[Path, ...]
+    regraded: tuple[Path, ...]
     prompt: Path
+    plain_prompt: Path
 
     @property
     def entries(self) -> list[str]:
         """The names of its cache entries, which say what is in them."""
-        return [path.name for path in (self.latents, self.prompt, *self.conditions)]
+        paths = self.latents, self.prompt, self.plain_prompt, *self.conditions, *self.regraded
+        return [path.name for path in paths]
 
 
 @dataclass(frozen=True)
@@ -56,17 +62,21 @@ class Encoding:
     """How clips become examples; every field is part of the cache's keys.
 
     Attributes:
+        film: the grade of the film as a whole (`grading.measure`), from which clips are re-graded.
         variants: re-graded conditions of each clip.
-        scramble: the negative control: each clip gets a random grade of its own and another clip's caption.
+        keep_looks: each re-graded clip's latents too, for samples that keep the first frame's look.
+        shuffle_looks: the negative control: each clip is to be reached in a random grade of its own.
     """
 
     height: int
     width: int
     num_frames: int
     fps: int
+    film: grading.Grade
     variants: int = 2
     trigger: str = ""
-    scramble: bool = False
+    keep_looks: bool = True
+    shuffle_looks: bool = False
     seed: int = 0
 
 
@@ -92,16 +102,13 @@ def encode_clips(
     Raises:
         ValueError: no clip is left.
     """
-    order = _others(len(clips), encoding.seed) if encoding.scramble else range(len(clips))
 
     def one(index: int) -> Example | str:
         try:
             frames = _window(clips[index], encoding)
         except (DatasetError, ValueError) as error:
             return str(error)
-        text = clips[order[index]].text
-        text = text if text.startswith(encoding.trigger) else encoding.trigger + text
-        return _encode(clips[index], index, frames, text, encoding, encoders, store)
+        return _encode(clips[index], index, frames, encoding, encoders, store)
 
     examples = []
     found = threads.each(one, range(len(clips)), encoders.device, encoding.height * encoding.width)
@@ -114,15 +121,6 @@ def encode_clips(
         reasons = "; ".join(f"{name}: {reason}" for name, reason in store.report.refused)
         raise ValueError(f"no clip can be trained on: {reasons}")
     return examples
-
-
-def _others(count: int, seed: int) -> list[int]:
-    """A permutation without fixed points: every caption belongs to another clip."""
-    cycle = np.random.default_rng([seed, 77]).permutation(count)
-    order = [0] * count
-    for here, there in zip(cycle, np.roll(cycle, 1), strict=True):
-        order[here] = int(there)
-    return order
 
 
 def _window(clip: Clip, encoding: Encoding) -> np.ndarray:
@@ -143,7 +141,6 @@ def _encode(
     clip: Clip,
     index: int,
     frames: np.ndarray,
-    text: str,
     encoding: Encoding,
     encoders: Encoders,
     store: cache.Cache,
@@ -155,38 +152,57 @@ def _encode(
         "fps": encoding.fps,
         "vae": encoders.hashes["vae"],
     }
-    target = grading.draw(encoding.seed, index, 10_000) if encoding.scramble else None
-    look = {"grade": target and asdict(target)}
+    target = grading.draw(encoding.seed, index, 10_000) if encoding.shuffle_looks else None
     grades = [grading.draw(encoding.seed, index, variant) for variant in range(encoding.variants)]
     seen = {**key, "image_encoder": encoders.hashes.get("image_encoder")}
-    wanted = [("latents", {**key, **look}), ("condition", {**seen, **look, "last": True})]
-    wanted += [("condition", {**seen, "last": False, "grade": asdict(grade)}) for grade in grades]
+
+    def look(grade: grading.Grade | None) -> dict[str, object]:
+        return {"grade": grade and [asdict(encoding.film), asdict(grade)]}
+
+    wanted = [("latents", {**key, **look(target)}), ("condition", {**seen, **look(target), "last": True})]
+    for grade in grades:
+        wanted.append(("condition", {**seen, **look(grade), "last": False}))
+        wanted += [("latents", {**key, **look(grade)})] * encoding.keep_looks
 
     def make(missing: list[int]) -> list[cache.Tensors]:
-        shown = frames if target is None else grading.apply(frames, target)
-        given = [None, shown[[0, -1]], *(grading.apply(frames[:1], grade) for grade in grades)]
-        return _tensors(shown, [given[place] for place in missing], encoders)
+        film = encoding.film
+        shown = frames if target is None else grading.apply(frames, film, target)
+        inputs: list[tuple[np.ndarray, int]] = [(shown, 0), (shown[[0, -1]], 2)]  # frames, how many are given
+        for grade in grades:
+            regraded = grading.apply(frames, film, grade)
+            inputs += [(regraded[:1], 1), (regraded, 0)][: 1 + encoding.keep_looks]
+        return _tensors([inputs[place] for place in missing], len(frames), encoders)
 
-    latents, *conditions = store.entries(wanted, make)
-    prompt = encode_text(text, encoders, store)
-    return Example(clip.file_name, len(frames), latents, tuple(conditions), prompt)
+    latents, ends, *others = store.entries(wanted, make)
+    plain = clip.text.removeprefix(encoding.trigger)
+    return Example(
+        clip.file_name,
+        len(frames),
+        latents,
+        conditions=(ends, *others[:: 1 + encoding.keep_looks]),
+        regraded=tuple(others[1::2] if encoding.keep_looks else ()),
+        prompt=encode_text(encoding.trigger + plain, encoders, store),
+        plain_prompt=encode_text(plain, encoders, store),
+    )
 
 
-def _tensors(clip: np.ndarray, given: Sequence[np.ndarray | None], encoders: Encoders) -> list[cache.Tensors]:
-    """For each of `given` the condition that shows its 1 or 2 frames, or for None the clip's latents."""
+def _tensors(
+    inputs: Sequence[tuple[np.ndarray, int]], num_frames: int, encoders: Encoders
+) -> list[cache.Tensors]:
+    """For each of `inputs` the latents of its frames, or the condition that gives 1 or 2 of them."""
     pipe, videos = encoders.pipe, []
-    for frames in given:
-        pixels = pipeline.to_pixels(clip if frames is None else frames)  # (1, 3, T, H, W)
-        if frames is not None:
-            last = pixels[:, :, 1] if len(frames) == 2 else None
-            pixels = conditioning.condition_video(pipe, pixels[:, :, 0], len(clip), last)
+    for frames, given in inputs:
+        pixels = pipeline.to_pixels(frames)  # (1, 3, T, H, W)
+        if given:
+            last = pixels[:, :, 1] if given == 2 else None
+            pixels = conditioning.condition_video(pipe, pixels[:, :, 0], num_frames, last)
         videos.append(pixels)
     made = []
-    for frames, latents in zip(given, encoders.latents(videos), strict=True):
-        if frames is None:
+    for (frames, given), latents in zip(inputs, encoders.latents(videos), strict=True):
+        if not given:
             made.append({"latents": latents[0]})
             continue
-        entry = {"condition": conditioning.condition_of(pipe, latents, len(clip), last=len(frames) == 2)[0]}
+        entry = {"condition": conditioning.condition_of(pipe, latents, num_frames, last=given == 2)[0]}
         if pipe.image_encoder is not None:
             tokens = pipeline.encode_image(pipe, [Image.fromarray(frame) for frame in frames])
             entry["image_embeds"] = tokens.flatten(0, 1).float()
@@ -200,8 +216,16 @@ def read_prompt(path: Path) -> torch.Tensor:
     return torch.cat([embeds, embeds.new_zeros(pipeline.TEXT_TOKENS - len(embeds), embeds.shape[1])])
 
 
-def read_batch(examples: Sequence[Example], condition: int, prompts: Sequence[Path] | None = None) -> Batch:
+def read_batch(
+    examples: Sequence[Example],
+    condition: int,
+    prompts: Sequence[Path] | None = None,
+    keep_look: bool = False,
+) -> Batch:
     """Examples stacked, with their condition number `condition` (0 shows the last frame too).
+
+    Args:
+        keep_look: the clip to be reached has the look of the first frame that is shown, not the film's.
 
     Raises:
         ValueError: clips of different lengths in one batch.
@@ -210,11 +234,12 @@ def read_batch(examples: Sequence[Example], condition: int, prompts: Sequence[Pa
         lengths = ", ".join(f"{example.name}: {example.num_frames}" for example in examples)
         raise ValueError(f"clips of one batch must be equally long (or use batches of 1): {lengths}")
     prompts = prompts or [example.prompt for example in examples]
+    targets = [example.regraded[condition - 1] if keep_look else example.latents for example in examples]
     given = [cache.read(example.conditions[condition]) for example in examples]
     image_embeds = [entry["image_embeds"] for entry in given if "image_embeds" in entry]
     return Batch(
         names=tuple(example.name for example in examples),
-        latents=torch.stack([cache.read(example.latents)["latents"] for example in examples]),
+        latents=torch.stack([cache.read(target)["latents"] for target in targets]),
         condition=torch.stack([entry["condition"] for entry in given]),
         prompt_embeds=torch.stack([read_prompt(prompt) for prompt in prompts]),
         image_embeds=torch.stack(image_embeds) if image_embeds else None,

@@ -76,6 +76,7 @@ class Draw:
 
     index: int
     condition: int
+    keep_look: bool
     drop_caption: bool
     generator: torch.Generator
 
@@ -86,12 +87,14 @@ def draw(recipe: Recipe, k: int, examples: Sequence[Example]) -> Draw:
     index = int(np.random.default_rng([recipe.seed, 1, epoch]).permutation(len(examples))[position])
     # One condition for all of a batch: tokens of one and of two images do not stack.
     shared = np.random.default_rng([recipe.seed, 2, k // recipe.train_batch_size])
-    variants = len(examples[index].conditions) - 1
-    regraded = variants > 0 and shared.random() >= recipe.unaltered_share
-    condition = 1 + int(shared.integers(variants)) if regraded else 0
+    kind, variants = shared.random(), len(examples[index].conditions) - 1
+    keep = bool(variants and kind < recipe.preservation_share)
+    unaltered = not variants or kind >= 1 - recipe.unaltered_share
     own = np.random.default_rng([recipe.seed, 3, k])
     drop = bool(own.random() < recipe.caption_dropout)
-    return Draw(index, condition, drop, torch.Generator().manual_seed(int(own.integers(2**63))))
+    generator = torch.Generator().manual_seed(int(own.integers(2**63)))
+    condition = 0 if unaltered else 1 + int(shared.integers(variants))
+    return Draw(index, condition, keep, drop, generator)
 
 
 def read_samples(
@@ -100,9 +103,12 @@ def read_samples(
     """The batch at `place` in a training's order: tensors, sigma (B,), noise (B, 16, t, h, w)."""
     first = place * recipe.train_batch_size
     draws = [draw(recipe, k, examples) for k in range(first, first + recipe.train_batch_size)]
-    chosen = [examples[d.index] for d in draws]
-    prompts = [null_prompt if d.drop_caption else e.prompt for d, e in zip(draws, chosen, strict=True)]
-    batch = read_batch(chosen, draws[0].condition, prompts)
+    chosen, keep = [examples[d.index] for d in draws], draws[0].keep_look
+    prompts = [
+        null_prompt if d.drop_caption else e.plain_prompt if keep else e.prompt
+        for d, e in zip(draws, chosen, strict=True)
+    ]
+    batch = read_batch(chosen, draws[0].condition, prompts, keep)
     levels = recipe.timestep_sampling, recipe.timestep_shift, recipe.sigma_range
     sigma = [sample_sigma(d.generator, *levels) for d in draws]
     noise = [torch.randn(batch.latents.shape[1:], generator=d.generator) for d in draws]

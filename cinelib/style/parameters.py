@@ -11,7 +11,6 @@ Strategy = Literal["single", "ddp", "fsdp2", "deepspeed_zero2"]
 _A100 = {
     "learning_rate": 3e-5,
     "max_train_steps": 4000,
-    "control_steps": 500,
     "gradient_accumulation_steps": 4,
     "precision": "bf16",
     "base_precision": "fp8",  # by `cinelib estimate` 90 GiB a step in bf16, more than an A100-80GB has
@@ -32,12 +31,12 @@ _PAPER = {
     "weight_decay": 0.01,
     "train_batch_size": 1,
     "base_precision": "",
+    "preservation_share": 0.0,  # the source trains on the film alone
     "early_stopping": "perceptual",
     "sample_every": 200,
 }
 _SMOKE = {
     "max_train_steps": 4,
-    "control_steps": 2,
     "validation_clips": 1,
     "validation_every": 2,
     "sample_every": 2,
@@ -94,7 +93,13 @@ class Training(BaseModel):
     timestep_shift: float = Field(1.0, gt=0, le=20, description="moves the drawn noise levels towards noise")
     caption_dropout: float = Field(0.1, ge=0, lt=1, description="share of samples trained without a caption")
     unaltered_share: float = Field(
-        0.25, ge=0, le=1, description="share of samples that see first and last frame as filmed"
+        0.15, ge=0, le=1, description="share of samples that see first and last frame as filmed"
+    )
+    preservation_share: float = Field(
+        0.25,
+        ge=0,
+        lt=1,
+        description="share of samples without the trigger, that keep the still's look",
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="autocast precision")
     gradient_checkpointing: bool = Field(False, description="recompute activations to save memory")
@@ -108,6 +113,15 @@ class Training(BaseModel):
     )
     checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints")
     checkpoints_kept: int = Field(2, ge=1, le=1000, description="newest checkpoints that are kept")
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.preservation_share + self.unaltered_share > 1:
+            raise ValueError(
+                f"preservation_share {self.preservation_share:g} and unaltered_share "
+                f"{self.unaltered_share:g} are shares of the same samples: together at most 1"
+            )
+        return self
 
 
 class Recipe(Training):
@@ -128,7 +142,6 @@ class StyleStage(Training, Adapter):
     profiles: ClassVar[Profile] = {"smoke": _SMOKE, "a100": _A100, "paper": _PAPER}
     needs: ClassVar[tuple[str, ...]] = ("01_data_preparation",)
 
-    control_steps: int = Field(200, ge=1, description="optimiser steps of the negative control")
     conditioning_variants: int = Field(2, ge=1, le=16, description="re-graded first frames of each clip")
     base_precision: Literal["", "fp8", "nf4"] = Field(
         "", description="what the frozen base is stored in, empty for its own precision"

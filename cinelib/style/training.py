@@ -142,12 +142,13 @@ class _Loop:
             validation.measure(self.state, history)
         while history.step < recipe.max_train_steps and not history.stopped:
             before = time.monotonic()
-            loss, gradient = self.step()
+            loss, gradient, clips = self.step()
             history.step += 1
             history.seconds = time.monotonic() - started
             row = {"step": history.step, "loss": loss, "learning_rate": self.state.schedule.get_last_lr()[0]}
             seconds = time.monotonic() - before
-            validation.train_row({**row, "gradient": gradient, "seconds": seconds}, history)
+            row |= {"gradient": gradient, "seconds": seconds, "clips": clips}
+            validation.train_row(row, history)
             validation.measure(self.state, history)
             last = history.stopped or history.step == recipe.max_train_steps
             if last or history.step % recipe.log_every == 0:
@@ -156,8 +157,8 @@ class _Loop:
                 self.save()
             progress(history.step, recipe.max_train_steps)
 
-    def step(self) -> tuple[float, float]:
-        """One optimiser step: (mean loss of its clips, gradient norm before clipping)."""
+    def step(self) -> tuple[float, float, int]:
+        """One optimiser step: mean loss of its clips, gradient norm before clipping, how many clips."""
         recipe, accelerator, device = self.recipe, self.accelerator, self.accelerator.device
         seen, mean, gradient = [], 0.0, 0.0
         for micro in range(recipe.gradient_accumulation_steps):
@@ -178,7 +179,7 @@ class _Loop:
                     if not (math.isfinite(mean) and math.isfinite(gradient)):
                         self.diverged(mean, gradient, seen)
                     self.state.step()
-        return mean, gradient
+        return mean, gradient, len(seen) * accelerator.num_processes
 
     def diverged(self, mean: float, gradient: float, seen: Sequence[tuple[str, float, torch.Tensor]]) -> None:
         """Save the weights as they are and say which clips it was; all processes come here together."""

@@ -29,7 +29,7 @@ from peer_plain import bare_loop, encode
 from yardstick import Yardstick
 
 from cinelib.preparation.dataset import VideoFolder
-from cinelib.style import cache, encoded_clips, flow_matching, lora, training
+from cinelib.style import cache, encoded_clips, flow_matching, grading, lora, training
 from cinelib.style.parameters import Recipe
 from cinelib.style.training_job import TrainingJob
 from cinelib.wan import pipeline
@@ -212,7 +212,7 @@ def main() -> None:
         dataset = given.dataset or style_dataset.write(
             Path(folder) / "set", given.clips, height, width, frames + 16
         )
-        encoding = encoded_clips.Encoding(height, width, frames, 16, variants=0)
+        encoding = encoded_clips.Encoding(height, width, frames, 16, grading.draw(0), variants=0)
         task = Task(given.model, dataset, encoding, given.steps, given.rank)
         result = compare(task, given.rounds)
         count = len(VideoFolder.open(dataset))

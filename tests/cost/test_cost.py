@@ -21,7 +21,7 @@ from cinelib.cost import hardware, memory, outlook, rehearsal, storage
 from cinelib.cost.step import Step
 from cinelib.parameters import resolve
 from cinelib.preparation.dataset import VideoFolder
-from cinelib.style import cache, encoded_clips, lora
+from cinelib.style import cache, encoded_clips, grading, lora
 from cinelib.style.parameters import StyleStage
 from cinelib.wan import layers
 from cinelib.wan.catalogue import CATALOGUE
@@ -201,19 +201,20 @@ def test_checkpointing_trades_memory_for_a_second_forward_pass():
     assert 1.3 < ratio < 1.6
 
 
-@pytest.mark.parametrize("layout", ["wan2.1", "text and image"])
-def test_the_cache_has_the_size_that_was_forecast(tmp_path, layout):
+@pytest.mark.parametrize(("layout", "share"), [("wan2.1", 0.25), ("wan2.1", 0.0), ("text and image", 0.25)])
+def test_the_cache_has_the_size_that_was_forecast(tmp_path, layout, share):
     model = tiny_wan.save(tmp_path / "model", layout)
     clips = VideoFolder.open(style_dataset.write(tmp_path / "set", count=3, width=64))
-    encoding = encoded_clips.Encoding(32, 64, 9, 16, variants=2)
+    encoding = encoded_clips.Encoding(32, 64, 9, 16, grading.draw(0), 2, "a film, ", keep_looks=share > 0)
     encoders, store = encoded_clips.Encoders(str(model), device="cpu"), cache.Cache(tmp_path / "cache")
     found = encoded_clips.encode_clips(clips, encoding, encoders, store)
-    encoded_clips.encode_clips(clips, dataclasses.replace(encoding, scramble=True), encoders, store)
+    encoded_clips.encode_clips(clips, dataclasses.replace(encoding, shuffle_looks=True), encoders, store)
     encoded_clips.encode_text("", encoders, store)
-    tokens = [len(cache.read(example.prompt)["prompt_embeds"]) for example in found]
+    texts = [path for example in found for path in (example.prompt, example.plain_prompt)]
+    tokens = [len(cache.read(path)["prompt_embeds"]) for path in texts]
     geometry = Geometry(read_configs(str(model)), 32, 64, 9)
-    params = resolve_style(conditioning_variants=2)
-    forecast = storage.of_training(params, geometry, 3, adapter=0, caption_tokens=round(sum(tokens) / 3))
+    params = resolve_style(conditioning_variants=2, preservation_share=share)
+    forecast = storage.of_training(params, geometry, 3, adapter=0, caption_tokens=round(sum(tokens) / 6))
     sizes = {
         kind: sum(path.stat().st_size for path in (tmp_path / "cache" / kind).iterdir())
         for kind in ("latents", "condition", "text")
@@ -507,14 +508,14 @@ def test_the_given_setting_is_marked_once_and_stands_among_others(arguments):
 
 
 def test_time_counts_both_experts_and_both_controls():
-    changes = {"max_train_steps": 1000, "control_steps": 50}
+    changes = {"max_train_steps": 1000}
     two = outlook.Outlook(resolve_style(model="Wan-AI/Wan2.2-I2V-A14B-Diffusers", **changes), 40)
     one = outlook.Outlook(resolve_style(**changes), 40)
     gpu = hardware.GPUS["H200"]
-    assert (one.training_steps, two.training_steps) == (1050, 2100)
-    assert two.training_seconds(gpu) == pytest.approx(2100 * two.seconds(gpu))
+    assert (one.training_steps, two.training_steps) == (2000, 4000)
+    assert two.training_seconds(gpu) == pytest.approx(4000 * two.seconds(gpu))
     told = plan("-p", "02.model=Wan-AI/Wan2.2-I2V-A14B-Diffusers", "--gpu", "H200")
-    assert "2 experts x (4000 + 500 of the control) = 9000 steps" in told.stdout
+    assert "2 experts x (4000 + 4000 of the control) = 16000 steps" in told.stdout
     assert two.storage.adapters == 2 * 3 * 4 * two.adapter  # film in two layouts, control
     assert two.storage.checkpoints == 2 * one.storage.checkpoints * two.adapter / one.adapter
 

@@ -16,14 +16,14 @@ from tiny_training import changed, fit
 
 import cinelib
 from cinelib.preparation.dataset import VideoFolder
-from cinelib.style import cache, encoded_clips, flow_matching, lora, lora_export
+from cinelib.style import cache, encoded_clips, flow_matching, grading, lora, lora_export
 from cinelib.style.parameters import Recipe
 from cinelib.wan import conditioning, geometry, layers, layout, pipeline
 from cinelib.wan.catalogue import CATALOGUE
 
 PACKAGE = Path(cinelib.__file__).parent
 CARD = lora.AdapterCard(rank=2, alpha=4.0, targets="attn2", trigger="emberfall film")
-ENCODING = encoded_clips.Encoding(32, 64, 9, 16, variants=1)
+ENCODING = encoded_clips.Encoding(32, 64, 9, 16, grading.draw(0), variants=1)
 RECIPE = Recipe(max_train_steps=1, precision="fp32", validation_every=1, learning_rate=1e-2, warmup_ratio=0.0)
 ENCODERS = ("vae", "text_encoder", "image_encoder")
 

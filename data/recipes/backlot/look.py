@@ -47,6 +47,21 @@ def sample_look(rng: np.random.Generator) -> Look:
     )
 
 
+def sample_grade(rng: np.random.Generator) -> Look:
+    """Any film's look: tint, split tone, vignette and grain; for nets that must see through them."""
+    return Look(
+        exposure=float(rng.uniform(0.75, 1.2)),
+        contrast=float(rng.uniform(0.85, 1.25)),
+        lift=float(rng.uniform(0, 0.05)),
+        saturation=float(rng.uniform(0.6, 1.3)),
+        warmth=float(rng.uniform(-0.12, 0.12)),
+        shadows=tuple(rng.normal(0, 0.07, 3)),
+        highlights=tuple(rng.normal(0, 0.11, 3)),
+        vignette=float(rng.uniform(0, 0.5)),
+        grain=float(rng.uniform(0, 0.02)),
+    )
+
+
 def apply_look(frames: np.ndarray, look: Look, seed: int = 0, first: int = 0) -> np.ndarray:
     """Grade `frames` (..., H, W, 3) uint8 or float in 0..1; returns uint8.
 

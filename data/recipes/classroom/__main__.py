@@ -102,6 +102,19 @@ def evaluate(
 
 
 @app.command()
+def judge(
+    model: Annotated[Path, typer.Option(help="folder of the image-text model")] = Path("data/nano-clip"),
+    folder: Folder = DEFAULT / "judge",
+    count: Annotated[int, typer.Option("--scenes", min=64, help="training scenes that it sees")] = 1024,
+) -> None:
+    """Teach the image-text model to read pictures through any grade."""
+    from classroom.judge import go_on
+
+    for path in go_on(model, folder, count, _say):
+        _say(f"{path} written")
+
+
+@app.command()
 def smoke(
     folder: Annotated[Path, typer.Option(help="folder to write")] = Path("data/smoke-wan"),
 ) -> None:

@@ -21,7 +21,7 @@ CLIP = """# nano-clip
 
 `CLIPModel` trained from scratch on the backlot's frames and captions: the same call path as
 `openai/clip-vit-base-patch32` at a hundredth of its size. It knows the backlot's vocabulary and nothing else,
-so what it scores is called `CLIP-SIM[nano]`, never CLIP-SIM. Its image tower is nano-wan's image encoder.
+so what it scores is called `CLIP-SIM[nano]`, never CLIP-SIM. Its image tower began as nano-wan's.
 
     from transformers import CLIPModel, CLIPProcessor
     model = CLIPModel.from_pretrained("data/nano-clip")
@@ -37,6 +37,17 @@ Measured: of {count} held-out frames, the share whose own caption scores highest
 Limits: camera moves and direction of motion cannot be seen in one frame; no word outside the captions'
 grammar means anything to it. Licence: Apache-2.0.
 """
+
+JUDGED = """## Through any grade
+
+After that it went on for {steps} steps with one frame in three neutral and the others in random grades, on
+three frames each of {scenes} training scenes (`python -m classroom judge`). So its image tower is no longer
+nano-wan's image encoder, which stays as it was. The film's grade was not among those it saw. Why: before, a
+graded picture counted as a wrong one. Of {count} held-out frames, the share whose own caption scores highest
+among all {count}:
+
+| pictures | before | after |
+|---|---|---|"""
 
 VIEWER = """# nano-viewer
 
@@ -175,6 +186,16 @@ def nano_clip(folder: Path, seeds: range, retrieval: float, count: int) -> str:
         chance=1 / count,
         stages=stage_lines(folder, "clip*.pt"),
     )
+
+
+def insert_judged(
+    text: str, scenes: int, steps: int, before: Mapping[str, float], after: Mapping[str, float]
+) -> str:
+    """The card of an image-text model that went on with graded pictures, with what that changed."""
+    lines = [JUDGED.format(scenes=scenes, steps=steps, count=128)]
+    lines += [f"| {grade} | {before[grade]:.3f} | {after[grade]:.3f} |" for grade in before]
+    head, _, _ = text.partition("\n## Through any grade")
+    return head.rstrip() + "\n\n" + "\n".join(lines) + "\n"
 
 
 def nano_viewer(folder: Path, seeds: range, accuracy: Mapping[str, float], count: int) -> str:

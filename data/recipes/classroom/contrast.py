@@ -1,6 +1,6 @@
 """Stage 3, pictures and words: a CLIP whose image tower becomes the checkpoint's image encoder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,10 +43,12 @@ def train(
     plan: Plan | None = None,
     batch: int = 64,
     log: Log = print,
+    vary: Callable[[np.ndarray, torch.Generator], np.ndarray] | None = None,
 ) -> Iterator[Training]:
     """Match a random frame of each clip with its caption among a step's `batch`; yields after each save.
 
-    frames: uint8 (N, T, H, W, 3). Captions lose phrases at random; two rows with one text are both right.
+    frames: uint8 (N, T, H, W, 3), each picked one (H, W, 3) changed by `vary` if given. Captions lose phrases
+    at random; two rows with one text are both right.
     """
     training = Training(model, plan or Plan(steps=600, learning_rate=1e-3, ema=0.99), folder / "clip.pt")
 
@@ -54,7 +56,8 @@ def train(
         rows = torch.randperm(len(spoken), generator=generator)[: share(batch)].tolist()
         times = torch.randint(frames.shape[1], (len(rows),), generator=generator).tolist()
         captions = [shortened(spoken[row], random_phrases(generator)).text for row in rows]
-        pictures = np.stack([frames[row, time] for row, time in zip(rows, times, strict=True)])
+        pictures = [frames[row, time] for row, time in zip(rows, times, strict=True)]
+        pictures = np.stack([vary(picture, generator) for picture in pictures] if vary else pictures)
         inputs = {"pixel_values": pixel_values(pictures, processor), **texts(tokenizer, captions)}
         output = model(**{name: value.to(model.device) for name, value in inputs.items()})
         same = torch.tensor([[left == right for left in captions] for right in captions]).float()
