@@ -493,7 +493,7 @@ def test_threads_and_repetition_change_nothing():
 OTHER_CPU = {"OPENCV_CPU_DISABLE": "AVX2,FMA3", "OPENCV_IPP": "disabled", "OPENBLAS_CORETYPE": "Nehalem"}
 
 
-def test_a_cpu_without_new_instructions_gives_the_same_to_eight_digits(tmp_path):
+def test_a_cpu_without_new_instructions_gives_the_same_to_six_digits(tmp_path):
     clip, _ = synthetic_clip(SCENES["object and pan"], 5, 128, 160)
     np.save(tmp_path / "clip.npy", clip)  # drawing it is not what is tested
     code = (
@@ -506,7 +506,7 @@ def test_a_cpu_without_new_instructions_gives_the_same_to_eight_digits(tmp_path)
     )
     here = motion_score(clip, 16)
     wanted = (here.score, here.smoothness, here.coherence, here.mean_speed, here.camera_share)
-    assert [float(number) for number in there.split()] == pytest.approx(wanted, rel=1e-8)
+    assert [float(number) for number in there.split()] == pytest.approx(wanted, rel=1e-6)
 
 
 def test_golden_values_for_the_pinned_opencv():

@@ -33,7 +33,7 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> lis
 
     DIS cuts an image into one stripe a thread, so OpenCV's own threading would make its numbers depend on
     the machine. So would AVX2 and IPP, which round otherwise: DIS decides by small differences, and what is
-    7e-8 in a pixel is 0.2 % in a score. This way all x86 machines agree to 8 digits, and every core works.
+    7e-8 in a pixel is 0.2 % in a score. This way all x86 machines agree to six digits, and every core works.
     """
     workers = min(8, os.cpu_count() or 1)
     with _plain_opencv(), ThreadPoolExecutor(workers, initializer=_without_ipp) as pool:
