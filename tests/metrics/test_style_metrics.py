@@ -104,6 +104,13 @@ def test_key_ratio_of_a_two_tone_frame_in_stops():
     frame = np.zeros((1, 32, 32, 3), np.uint8)
     frame[:, :16], frame[:, 16:] = 188, 137  # sRGB of linear 0.5 and 0.25
     assert lighting(frame).key_ratio == pytest.approx(1.0, abs=0.03)
+    frame[:, :16], frame[:, 16:] = 52, 13  # of linear 0.0343 and 0.0040, where L* is no cube root any more
+    assert lighting(frame).key_ratio == pytest.approx(3.09, abs=0.06)
+
+
+def test_a_slow_gradient_has_no_local_contrast():
+    across = np.linspace(40, 200, 128).astype(np.uint8)
+    assert lighting(np.broadcast_to(across[:, None], (1, 64, 128, 3))).local_contrast < 0.5
 
 
 def test_palette_distance_sees_only_the_mask():
