@@ -210,7 +210,7 @@ def _speeds(flows: Sequence[np.ndarray]) -> tuple[float, float]:
     speed = np.concatenate([length(flow).ravel() for flow in flows])
     fastest = max(1, round(0.05 * speed.size))
     top = np.partition(speed, -fastest)[-fastest:]
-    return float(top.mean()) / SHORT_SIDE, float(speed.mean()) / SHORT_SIDE
+    return tuple(float(part.mean(dtype=np.float64)) / SHORT_SIDE for part in (top, speed))
 
 
 def _smoothness(flows: Sequence[np.ndarray], steps: Sequence[float]) -> float:
@@ -240,6 +240,6 @@ def _camera_share(
         lambda pair: camera_part(pair[0], np.logical_and(*pair[1])), zip(flows, masks, strict=True)
     )
     measured, camera = (np.concatenate(found) for found in zip(*parts, strict=True))
-    explained, left = (float(length(part).sum()) for part in (camera, measured - camera))
+    explained, left = (float(length(part).sum(dtype=np.float64)) for part in (camera, measured - camera))
     still = len(measured) * STILL * SHORT_SIDE / _SMOOTHNESS_HZ
     return explained / (explained + left) if explained + left > still else None

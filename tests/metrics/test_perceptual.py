@@ -17,7 +17,8 @@ from transformers import (
 
 from cinelib.files import hash_of
 from cinelib.metrics import clip_sim, perceptual
-from cinelib.metrics.clip_sim import ClipSimilarity
+from cinelib.metrics.clip_sim import ClipMetric, ClipSimilarity
+from cinelib.metrics.metric import Clip
 from cinelib.metrics.perceptual import LPIPS, FeatureDistance, clip_distance
 from cinelib.metrics.result import Result
 
@@ -225,6 +226,26 @@ def test_the_hash_is_of_the_weights_that_are_loaded(tiny_clip, tmp_path):
     (folder / "adapter.safetensors").write_bytes(b"sorts first")
     (folder / "pytorch_model.bin").write_bytes(b"is not loaded beside the other")
     assert clip_sim.weights_sha256(str(folder)) == hash_of(tiny_clip / "model.safetensors")
+
+
+def test_similarities_of_known_vectors():
+    class Known(ClipSimilarity):
+        name = "K"
+
+        def __init__(self):
+            self.frames = None
+
+        def embed_frames(self, clip):
+            return np.eye(3)[[0, 0, 0, 1]]
+
+        def embed_texts(self, texts):
+            return np.array([[0.6, 0.8, 0], [0.5, 0, 0], [0, 0.3, 0]])[: len(texts)]
+
+    frames = np.zeros((4, 8, 8, 3), np.uint8)
+    assert Known().clip_temporal(frames) == pytest.approx(2 / 3)
+    assert Known().margins(frames, "a", ["b", "c"]) == pytest.approx([0.35, 0.35, 0.35, 0.65])
+    found = ClipMetric(Known()).of(Clip("a.mp4", frames, np.arange(4.0), "a"))
+    assert found.values == pytest.approx({"K clip_text": 0.65, "K clip_temporal": 2 / 3})
 
 
 def test_an_empty_prompt_is_refused(tiny_clip):

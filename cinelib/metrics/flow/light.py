@@ -7,7 +7,7 @@ import numpy as np
 from cinelib.metrics.flow.dense import SIGMA, in_threads
 from cinelib.metrics.flow.fields import coherent, warp
 
-_QUIET, _NOTICED = 1.0, 5.0  # grey levels: 5 are about 2 L*, which a viewer notices
+_QUIET, _NOTICED = 2.0, 6.0  # grey levels: 6 are about 2.3 L*, which a viewer notices
 
 
 def steady_light(
@@ -17,7 +17,7 @@ def steady_light(
 
     The light of a pixel is its neighbourhood's mean, which `planes_of` takes out of the picture. It jumps
     by as much as it lies outside of what the same point has one frame before and one after, so that what
-    brightens slowly or once for all holds. From 1 to 5 grey levels the share falls to 0. A point that was
+    brightens slowly or once for all holds. From 2 to 6 grey levels the share falls to 0. A point that was
     not there before, or is not after, is not judged.
 
     Args:
