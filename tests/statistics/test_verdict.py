@@ -113,6 +113,9 @@ def test_a_gate_withholds_and_never_refutes():
     assert gated(BELOW, BELOW) == SHOWN
     assert gated(BELOW, MIXED) == gated(BELOW, -BELOW) == gated(BELOW, BELOW[:5]) == UNKNOWN
     assert gated(-BELOW, BELOW) == gated(-BELOW, MIXED) == REFUTED
+    assert Part(BELOW, high=0, gates=(Part(-BELOW, high=0),)).p == 1, "nothing is sure of it"
+    far = np.array([-0.2, 9, 0.1, 0.3, 0.2, 0.4, 0.1, 0.3])  # p is .02 and the interval holds 0
+    assert gated(BELOW, -far) == UNKNOWN
     hidden = np.array([-2.0, -1, -3, -1, -2, -2, 0.6, -2])  # p of the gate is .016: Holm counts the larger
     assert 0.0078 < sign_flip_test(hidden) < 0.05
     part = Part(BELOW, high=0, gates=(Part(hidden, high=0),))
