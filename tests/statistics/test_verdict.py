@@ -66,6 +66,7 @@ def test_a_part_is_shown_refuted_or_neither():
     assert answers(part=Part(BELOW, low=-1.8, high=2)) == {"part": REFUTED}
     assert answers(part=Part(-BELOW, low=-2, high=1.8)) == {"part": REFUTED}
     assert answers(part=Part(BELOW, low=-2.7, high=9)) == {"part": UNKNOWN}
+    assert Part(BELOW, low=-3.2, high=5).p == sign_flip_test(BELOW + 3.2) > 2 / 256, "of the nearer bound"
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 6])
