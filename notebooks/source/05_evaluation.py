@@ -853,6 +853,8 @@ else:
 # - the costume is not another one: its colour stays within half of the way to any other colour;
 # - drift and flicker grow by less than an eye notices (2.3).
 #
+# Notebook 03 makes two sequences of this world unless it is asked for more. With two, claim 11 can fail here and cannot hold: set its `max_scenes` to 14.
+#
 # **Claim 15**, gains in fidelity and temporal stability over base, says four:
 # - grade comes nearer to the film, nearer than the control does;
 # - the clips are *steadier*: less drift, less flicker, and smoother motion with half of the base's motion kept. Whoever claims "steadier" claims all three. One that is surely worse refutes it.
