@@ -103,9 +103,7 @@ def test_between_bound_and_slack_nothing_is_refuted():
     for mean, answer in ((3, SHOWN), (0.9, UNKNOWN), (-1, UNKNOWN), (-3, REFUTED)):
         assert answers(part=Part(shift + mean, low=1, slack=2)) == {"part": answer}, mean
     assert Part(shift, low=1, slack=2).p == 1
-    far = Part(
-        [0.2, -9, -0.1, -0.3, -0.2, -0.4, -0.1, -0.3], low=1, slack=1
-    )  # p is .02, the interval holds 0
+    far = Part([0.2, -9, -0.1, -0.3, -0.2, -0.4, -0.1, -0.3], low=1, slack=1)  # p .02, but 0 in it
     assert far.p < 0.05 and 0 < far.interval[1] < 1
     assert answers(part=far) == {"part": UNKNOWN}
     assert answers(part=Part(shift + 3, high=1, slack=1)) == {"part": REFUTED}
