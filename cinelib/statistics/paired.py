@@ -11,6 +11,7 @@ import numpy as np
 
 from cinelib.statistics.intervals import canonical, mean_interval, subsets
 
+ALPHA = 0.05
 _EXACT = 16  # 2^16 sign patterns take milliseconds; more pairs are sampled
 
 
@@ -39,7 +40,7 @@ class Comparison:
 
     @property
     def _significant(self) -> bool:
-        return (self.p if self.p_holm is None else self.p_holm) < 0.05
+        return (self.p if self.p_holm is None else self.p_holm) < ALPHA
 
 
 def sign_flip_test(differences: np.ndarray, repeats: int = 20_000, seed: int = 0) -> float:

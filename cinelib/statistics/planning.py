@@ -7,7 +7,7 @@ import numpy as np
 
 from cinelib.statistics.intervals import FEWEST, spans, subsets
 
-_STUDIES = 4000  # simulated; the same draws for every effect
+_STUDIES = 2000  # simulated; the same draws for every effect
 _EXACT = 12  # pairs; beyond, Student's p is the sign-flip test's to the second digit
 _SIMULATED = 200  # pairs; beyond, Student's formula says the same within 2 points
 

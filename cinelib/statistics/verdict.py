@@ -13,9 +13,7 @@ from math import inf
 import numpy as np
 
 from cinelib.statistics.intervals import FEWEST, mean_interval
-from cinelib.statistics.paired import holm, sign_flip_test
-
-ALPHA = 0.05
+from cinelib.statistics.paired import ALPHA, holm, sign_flip_test
 
 
 class Answer(StrEnum):

@@ -17,7 +17,7 @@
 # | profile | time | memory | clips |
 # |---|---|---|---|
 # | smoke | about 40 s | 2 GB | 2 + 2 scenes of 32 × 48 |
-# | nano | about 2 min on 2 cores | 2 GB | 8 historical + 4 sci-fi scenes of 64 × 112, 40 clips |
+# | nano | about 3 min on 2 cores | 2 GB | 8 historical + 4 sci-fi scenes of 64 × 112, 40 clips |
 # | a100 | a day on one A100 | 77 GB of GPU memory | 8 + 8 scenes of 720 × 1280 × 81 |
 #
 # **Inputs:** the film's clips (notebook 01), LoRA and control (02), sequences (03), `data/storyboard`. **Outputs:** `table.csv`, `differences.csv`, `clips/<arm>/*.mp4`, `figures/signature.png`, `metrics.json`.
@@ -565,7 +565,7 @@ figure
 #
 # ### What could eight scenes have shown at all?
 #
-# The spread of the paired differences tells how large a true difference must be to be found in 8 of 10 such studies. *Found* means what it means in the verdicts below: the interval leaves out 0, and p times six is below 5 %. So such studies are simulated and judged by that very rule. (A power formula for the t-test would promise more: what it calls 8 of 10 is 6 or 7.) The last column tells how many scenes half of the difference that was seen would need.
+# The spread of the paired differences tells how large a true difference must be to be found in 8 of 10 such studies. *Found* means what it means in the verdicts below: the interval leaves out 0, and p times six is below 5 %. So such studies are simulated and judged by that very rule. (A power formula for the t-test promises more: what it calls 8 of 10 is 7 here.) The last column tells how many scenes half of the difference that was seen would need.
 
 # %%
 from cinelib.statistics import detectable_difference, pairs_needed
@@ -852,6 +852,8 @@ else:
 # - grade and lighting come nearer to the film than base. The control must not do as well, and the sequences of notebook 03 must be nearer too;
 # - the costume is not another one: its colour stays within half of the way to any other colour;
 # - drift and flicker grow by less than an eye notices (2.3).
+#
+# Notebook 03 makes two sequences of this world unless it is asked for more. With two, claim 11 can fail here and cannot hold: set its `max_scenes` to 14.
 #
 # **Claim 15**, gains in fidelity and temporal stability over base, says four:
 # - grade comes nearer to the film, nearer than the control does;

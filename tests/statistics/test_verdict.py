@@ -66,6 +66,7 @@ def test_a_part_is_shown_refuted_or_neither():
     assert answers(part=Part(BELOW, low=-1.8, high=2)) == {"part": REFUTED}
     assert answers(part=Part(-BELOW, low=-2, high=1.8)) == {"part": REFUTED}
     assert answers(part=Part(BELOW, low=-2.7, high=9)) == {"part": UNKNOWN}
+    assert Part(BELOW, low=-3.2, high=5).p == sign_flip_test(BELOW + 3.2) > 2 / 256, "of the nearer bound"
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 6])
@@ -102,6 +103,9 @@ def test_between_bound_and_slack_nothing_is_refuted():
     for mean, answer in ((3, SHOWN), (0.9, UNKNOWN), (-1, UNKNOWN), (-3, REFUTED)):
         assert answers(part=Part(shift + mean, low=1, slack=2)) == {"part": answer}, mean
     assert Part(shift, low=1, slack=2).p == 1
+    far = Part([0.2, -9, -0.1, -0.3, -0.2, -0.4, -0.1, -0.3], low=1, slack=1)  # p .02, but 0 in it
+    assert far.p < 0.05 and 0 < far.interval[1] < 1
+    assert answers(part=far) == {"part": UNKNOWN}
     assert answers(part=Part(shift + 3, high=1, slack=1)) == {"part": REFUTED}
     assert answers(part=Part(shift + 3, high=1, slack=5)) == {"part": UNKNOWN}
 
@@ -113,6 +117,9 @@ def test_a_gate_withholds_and_never_refutes():
     assert gated(BELOW, BELOW) == SHOWN
     assert gated(BELOW, MIXED) == gated(BELOW, -BELOW) == gated(BELOW, BELOW[:5]) == UNKNOWN
     assert gated(-BELOW, BELOW) == gated(-BELOW, MIXED) == REFUTED
+    assert Part(BELOW, high=0, gates=(Part(-BELOW, high=0),)).p == 1, "nothing is sure of it"
+    far = np.array([-0.2, 9, 0.1, 0.3, 0.2, 0.4, 0.1, 0.3])  # p is .02 and the interval holds 0
+    assert gated(BELOW, -far) == UNKNOWN
     hidden = np.array([-2.0, -1, -3, -1, -2, -2, 0.6, -2])  # p of the gate is .016: Holm counts the larger
     assert 0.0078 < sign_flip_test(hidden) < 0.05
     part = Part(BELOW, high=0, gates=(Part(hidden, high=0),))
@@ -134,6 +141,10 @@ def test_two_bounds_on_the_same_values_are_one_question():
     assert p["a"] < p["b"] < p["a, by more"]
     assert found["b"].p_holm == pytest.approx(2 * p["b"])
     assert found["a"].p_holm == pytest.approx(2 * p["a"])
+    late = np.array([-2.0, -1, -3, -1, -2, -2, 0.6, -2])
+    others = {"c": Part(late, high=0), "d": Part(late * 1.1, high=0)}
+    found = ask({"a": wide["a"], "a, by more": wide["a, by more"], **others})
+    assert {found[name].p_holm for name in "cd"} == {3 * 4 / 2**8}, "nobody stepped down before them"
 
 
 def test_plain_questions_get_holms_p():
@@ -156,10 +167,12 @@ def test_the_order_of_pairs_and_of_questions_changes_no_bit():
 
 def test_what_another_machine_does_not_reproduce_changes_nothing():
     noise = np.random.default_rng(2).uniform(-4e-3, 4e-3, 8)
-    one, other = (
-        ask({"part": Part(v, high=0, digits=1)})["part"].as_metric() for v in (BELOW, BELOW + noise)
-    )
-    assert one == other and one["value"] == -2.6 and len(one["interval"]) == 2
+    for values in (BELOW, MIXED):  # the sums of whole numbers tie, and their p hangs on that
+        parts = (Part(given, high=0, digits=1) for given in (values, values + noise))
+        one, other = (ask({"part": part})["part"].as_metric() for part in parts)
+        assert one == other
+    assert sign_flip_test(MIXED) != sign_flip_test(MIXED + noise)
+    assert ask({"part": Part(BELOW, high=0, digits=1)})["part"].as_metric()["value"] == -2.6
 
 
 def test_a_finding_is_a_metric(tmp_path):
@@ -199,10 +212,10 @@ _NOISE = {
 }
 
 
-def errs(truth, judge, noise, studies, n=8):
+def errs(truth, judge, noise, studies):
     """Share of simulated studies whose answer is wrong; `judge(draw)` gives it, `draw()` one set of noise."""
     rng = np.random.default_rng(5)
-    found = [judge(lambda: noise(rng, n)) for _ in range(studies)]
+    found = [judge(lambda: noise(rng, 8)) for _ in range(studies)]
     return float(np.mean([answer in _WRONG[truth] for answer in found]))
 
 
@@ -268,11 +281,10 @@ def test_a_rule_errs_in_at_most_5_percent(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", _NOISE)
-@pytest.mark.parametrize("n", [7, 8, 20])
 @pytest.mark.parametrize("name", RULES)
-def test_a_rule_errs_in_at_most_5_percent_of_many_studies(name, n, noise):
+def test_a_rule_errs_in_at_most_5_percent_of_many_studies(name, noise):
     truth, judge = RULES[name]
-    assert errs(truth, judge, _NOISE[noise], 2000, n) <= 0.05 + 3 * (0.05 * 0.95 / 2000) ** 0.5
+    assert errs(truth, judge, _NOISE[noise], 1000) <= 0.05 + 3 * (0.05 * 0.95 / 1000) ** 0.5
 
 
 def test_a_skewed_difference_errs_in_at_most_10_percent_when_asked_alone():
