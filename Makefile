@@ -21,8 +21,10 @@ help: ## this list
 run: $(INSTALLED) ## the whole workbook on the classroom model, ending with the path of a report
 	$(BIN)/cinelib run --profile $(PROFILE) $(ARGS)
 
+# A test process for each core, up to four: one alone leaves the second core idle, and each takes 1 to 2 GB.
+# Who has run out of tests takes some of another's, so that both are busy to the end.
 test: $(INSTALLED) ## all tests, slow ones too (ARGS='-m "not slow"' for the fast ones)
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint: $(INSTALLED) ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -149,6 +149,9 @@ def test_seams_are_one_for_steady_motion_and_larger_for_a_jump():
     jump = ramp.copy()
     jump[5:] += 40
     assert seams.seams(jump, 5)[0] == pytest.approx((4 + 44) / 8)
+    cut = ramp.copy()
+    cut[2:] += 100  # elsewhere in the segment, and no measure of its motion
+    np.testing.assert_allclose(seams.seams(cut, 5), [1.0])
     still = np.zeros((9, 4, 4, 3), np.uint8)
     assert seams.seams(still, 5)[0] == 0
     with pytest.raises(ValueError, match="share their ends"):

@@ -423,7 +423,7 @@ def test_gradients_are_clipped_after_their_norm_is_noted(transformer, encoded, t
 
 def test_accumulation_equals_one_larger_batch(encoded, tmp_path):
     """The source's contradiction: 1 clip x 4 accumulated is an effective batch of 4, not of 2."""
-    results = []
+    results, losses = [], []
     for size, times in ((1, 4), (4, 1), (1, 2)):
         transformer = fresh_transformer()
         recipe = changed(
@@ -435,11 +435,13 @@ def test_accumulation_equals_one_larger_batch(encoded, tmp_path):
             preservation_share=0.0,  # a batch is of one kind
         )
         one_variant = [dataclasses.replace(e, conditions=e.conditions[:2]) for e in encoded[0]]
-        fit(transformer, (one_variant, encoded[1]), tmp_path / f"{size}{times}", recipe)
+        history = fit(transformer, (one_variant, encoded[1]), tmp_path / f"{size}{times}", recipe)
         results.append(weights(transformer))
+        losses.append(history.train[0]["loss"])  # the mean over all clips of the step
     for name in results[0]:
         torch.testing.assert_close(results[0][name], results[1][name], rtol=1e-4, atol=1e-5)
     assert not all(torch.allclose(results[0][n], results[2][n], rtol=1e-4, atol=1e-5) for n in results[0])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0] != pytest.approx(losses[2], rel=1e-3)
 
 
 def test_early_stopping_keeps_the_best_weights_and_says_why(transformer, encoded, tmp_path):
