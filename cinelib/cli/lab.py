@@ -8,20 +8,30 @@ import typer
 
 from cinelib.cli.shell import AsJson, Profile, asked, console, say
 
+# A kernel holds a model: one that has no open notebook and did nothing for half an hour is ended.
+_CULLING = ("--MappingKernelManager.cull_idle_timeout=1800", "--MappingKernelManager.cull_interval=120")
+
 
 def lab(context: typer.Context, profile: Profile = "nano") -> None:
-    """Open JupyterLab on the notebooks; other options (--no-browser, --port) are JupyterLab's.
+    """Open JupyterLab on your own copies of the notebooks, in my_work; nothing overwrites them.
 
-    Values that a notebook leaves untouched follow the profile.
+    Values that a notebook leaves untouched follow the profile. Other options (--no-browser, --port) are
+    JupyterLab's.
     """
     from cinelib.parameters import profile_values
+    from cinelib.runs import copies
 
     with asked(context) as workbook:
         for model in workbook.stages.values():
             profile_values(profile, model, workbook.profiles)
+        folder, behind = copies.prepare(workbook)
+    for name in behind:
+        say(
+            f"{folder.name}/{name} is yours and kept; the course's has changed since: move yours away to get it"
+        )
     environment = {**os.environ, "CINELIB_PROFILE": profile, "JUPYTER_PREFER_ENV_PATH": "1"}
-    first = f"--LabApp.default_url=/lab/tree/notebooks/{min(workbook.stages)}.ipynb"
-    options = [f"--ServerApp.root_dir={workbook.root}", first, *context.args]
+    first = f"--LabApp.default_url=/lab/tree/{folder.name}/{min(workbook.stages)}.ipynb"
+    options = [f"--ServerApp.root_dir={workbook.root}", first, *_CULLING, *context.args]
     os.execve(sys.executable, [sys.executable, "-m", "jupyterlab", *options], environment)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 from cinelib.cli import shell
 from cinelib.cli.app import app
 from cinelib.files import read_json
-from cinelib.runs import doctor, pipeline
+from cinelib.runs import doctor, notebook, pipeline
 from cinelib.stages import PROFILES
 
 WIDE = {"COLUMNS": "200"}
@@ -221,7 +222,7 @@ def test_lab_serves_the_notebooks_with_the_profile_in_their_environment(finished
             assert time.monotonic() < deadline
             time.sleep(0.5)
         server = json.loads(found[0].read_text())
-        address = f"{server['url']}api/contents/notebooks?token=t"
+        address = f"{server['url']}api/contents/my_work?token=t"
         with urllib.request.urlopen(address, timeout=60) as answer:
             names = {entry["name"] for entry in json.load(answer)["content"]}
         assert names == {f"{stage}.ipynb" for stage in finished.stages}
@@ -275,3 +276,36 @@ def test_settings_that_a_model_was_not_released_for_are_noted():
     result = CliRunner().invoke(app, ["run", "02", "--dry-run", "--profile", "smoke", "-p", model])
     assert result.exit_code == 0, result.output
     assert "note: height is 32" in result.output
+
+
+@pytest.fixture
+def toy(finished, tmp_path):
+    """A copy of the finished workbook, to change."""
+    shutil.copytree(finished.root, tmp_path / "film")
+    return toy_film.opened(tmp_path / "film")
+
+
+def test_lab_opens_copies_and_overwrites_none_that_was_touched(toy, monkeypatch):
+    opened = []
+    monkeypatch.setattr(os, "execve", lambda *call: opened.append(call))
+    monkeypatch.setattr(notebook, "edited", lambda path: "mine" in path.read_text())
+    own = toy.root / "my_work"
+    assert cinelib(toy, "lab").exit_code == 0
+    assert {path.stem for path in own.iterdir()} == set(toy.stages)
+    (_, words, _) = opened[0]
+    assert "--LabApp.default_url=/lab/tree/my_work/00_sound.ipynb" in words
+    assert "--MappingKernelManager.cull_idle_timeout=1800" in words
+
+    (own / "01_cut.ipynb").write_text(
+        (own / "01_cut.ipynb").read_text().replace("takes = ", "mine = takes = ")
+    )
+    (own / "03_prints.ipynb").write_text("no notebook any more")
+    for stage in ("00_sound", "01_cut", "03_prints"):
+        toy.notebook(stage).write_text(
+            toy.notebook(stage).read_text().replace('"id": "cell-', '"id": "other-')
+        )
+    answer = cinelib(toy, "lab")
+    assert answer.stdout.count("is yours and kept") == 1 and "my_work/01_cut.ipynb is yours" in answer.stdout
+    assert "mine = takes = " in (own / "01_cut.ipynb").read_text()
+    assert (own / "03_prints.ipynb").read_text() == "no notebook any more"
+    assert (own / "00_sound.ipynb").read_text() == toy.notebook("00_sound").read_text()

@@ -102,7 +102,7 @@ def test_what_is_not_finished_clean_or_small_is_refused_and_leaves_nothing(workb
     (workbook.runs / "mine" / "run.yaml").write_text(text)
     with pytest.raises(UnfitRun, match="00_toy more than once"):
         write(workbook, "mine")
-    assert not (workbook.runs / "reference").exists() and not (workbook.root / INDEX).exists()
+    assert not (workbook.reference).exists() and not (workbook.root / INDEX).exists()
 
 
 TABLE = """# T
@@ -168,7 +168,7 @@ def test_what_the_run_shows_goes_to_readme_and_index(workbook, monkeypatch):
     monkeypatch.setattr(reference.cover, "draw", lambda run, root: Figure(figsize=(4, 1), dpi=100))
     write(workbook, "mine")
     assert "old" not in readme.read_text() and "| 20.0 | 18.0 |" in readme.read_text()
-    assert Image.open(workbook.runs / "reference" / reference.COVER).size == (400, 100)
+    assert Image.open(workbook.reference / reference.COVER).size == (400, 100)
 
 
 def test_a_stages_picture_is_copied_at_a_readable_size(workbook):
@@ -176,7 +176,7 @@ def test_a_stages_picture_is_copied_at_a_readable_size(workbook):
     figures.mkdir()
     Image.new("RGB", (2000, 1000)).save(figures / "signature.png")
     write(workbook, "mine")
-    assert Image.open(workbook.runs / "reference" / "00_toy.jpg").size == (1200, 600)
+    assert Image.open(workbook.reference / "00_toy.jpg").size == (1200, 600)
 
 
 REFERENCE = NOTEBOOKS.parent / "papermill_runs" / "reference"

@@ -137,7 +137,7 @@ def test_the_reason_names_what_changed(workbook):
     assert planned(workbook).steps[1].reason == "toy_film.paint changed; footage changed"
 
 
-def test_a_changed_notebook_is_executed_again_but_outputs_and_cell_ids_do_not_count(workbook):
+def test_a_notebooks_code_counts_and_not_its_outputs_ids_prose_answers_and_checks(workbook):
     path = workbook.notebook("02_grade")
     content = json.loads(path.read_text())
     for cell in content["cells"]:
@@ -147,6 +147,13 @@ def test_a_changed_notebook_is_executed_again_but_outputs_and_cell_ids_do_not_co
     path.write_text(json.dumps(content))
     assert to_do(planned(workbook)) == []
     content["cells"][0]["source"] += " Reworded."
+    content["cells"][2]["source"] += "\n# a remark"
+    answers = [("exercise", "def f(): return 2"), ("check", "print(f())")]
+    for tag, source in answers:
+        content["cells"].insert(-1, {**content["cells"][1], "metadata": {"tags": [tag]}, "source": source})
+    path.write_text(json.dumps(content))
+    assert to_do(planned(workbook)) == []
+    content["cells"][3]["source"] += "\nprint(1)"
     path.write_text(json.dumps(content))
     assert to_do(planned(workbook)) == CHAIN[1:]
     assert planned(workbook).steps[2].reason == "notebook changed"
