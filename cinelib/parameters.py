@@ -81,6 +81,10 @@ class StageParameters(BaseModel):
     profile: str = Field("nano", description="name of the profile whose values fill untouched parameters")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice in this stage")
 
+    def own_files(self) -> tuple[str, ...]:
+        """Files that a person may have made for this stage, relative to the root; inputs where they exist."""
+        return ()
+
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> Self:
         """Validate `values`, turning pydantic's report into one readable error."""

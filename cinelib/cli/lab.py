@@ -26,9 +26,7 @@ def lab(context: typer.Context, profile: Profile = "nano") -> None:
             profile_values(profile, model, workbook.profiles)
         folder, behind = copies.prepare(workbook)
     for name in behind:
-        say(
-            f"{folder.name}/{name} is yours and kept; the course's has changed since: move yours away to get it"
-        )
+        say(f"{folder.name}/{name} is yours and kept; the course has a newer one: move yours away to get it")
     environment = {**os.environ, "CINELIB_PROFILE": profile, "JUPYTER_PREFER_ENV_PATH": "1"}
     first = f"--LabApp.default_url=/lab/tree/{folder.name}/{min(workbook.stages)}.ipynb"
     options = [f"--ServerApp.root_dir={workbook.root}", first, *_CULLING, *context.args]

@@ -1,4 +1,4 @@
-"""The reader's own copies of the notebooks, in a folder that git leaves alone: made once, never overwritten."""
+"""The reader's own copies of the notebooks, in a folder that git ignores: made once, never overwritten."""
 
 import shutil
 from pathlib import Path
@@ -37,7 +37,7 @@ def _untouched(copy: Path) -> bool:
 
 
 def _behind(source: Path, copy: Path) -> bool:
-    """Whether the course has a cell that the copy was not made from; a cell's id tells what it was built of."""
+    """Whether the course has a cell that the copy was not made from; an edited cell keeps its id."""
     try:
         return not {cell.id for cell in notebook.read(source)} <= {cell.id for cell in notebook.read(copy)}
     except (ValueError, KeyError, TypeError):

@@ -185,6 +185,7 @@ def _finish(
         identity=dict(job.identity.parts),
         inputs=inputs.provenance(job.workbook.root, job.params, job.identity.parts["inputs"], hashes),
         upstream=upstream,
+        own_files={name: job.identity.parts["inputs"].get(name) for name in job.params.own_files()},
         seconds=round(time.time() - started, 2),
         kernel=dict(kernel),
         changed_while_executed=moved,

@@ -1,6 +1,7 @@
 """What a stage's result depends on, hashed: notebook, cinelib's modules, parameters, inputs, upstream ids.
 
-Of the notebook only the code that makes the result counts: no prose, no exercise, no check. Two executions with the same identity are the same stage, whichever run asks for it.
+Of the notebook only the code that makes the result counts: no prose, no exercise, no check.
+Two executions with the same identity are the same stage, whichever run asks for it.
 """
 
 import inspect

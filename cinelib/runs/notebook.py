@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cinelib.provenance import code_digest
 
-# Values arrive as resolved parameters, and answers and their checks are the reader's: no result hangs on them.
+# Values arrive as resolved parameters; answers and their checks are the reader's. No result hangs on them.
 NO_PART = {"parameters", "injected-parameters", "exercise", "check"}
 _BUILT = re.compile(r"([0-9a-f]{12})(?:-\d+)?")  # a built cell's id
 

@@ -162,7 +162,7 @@ def _step(job: StageJob, before: Mapping[str, Step], given: Mapping[str, Any], h
 
 def _what_changed(job: StageJob) -> str:
     """Why no execution with this id exists: what differs from the last one of the same profile."""
-    last = manifest.newest(job.workbook.runs, job.stage, job.params.profile, visits=False)
+    last = manifest.newest(job.workbook.runs, job.stage, job.params.profile)
     parts = (read_json(last / manifest.FILE) or {}).get("identity") if last else None
     return "; ".join(changes(job.identity.parts, parts)) or "never ran" if parts else "never ran"
 

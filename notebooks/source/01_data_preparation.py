@@ -421,15 +421,17 @@ def crop_box(source_width, source_height, width, height):
 # Each caption opens with the *trigger*, a phrase that stands for the look and that you will type later to call it. The dataset is built beside its final place and moved there when it is complete.
 
 # %%
+from cinelib.preparation.caption_edits import CaptionEdits
 from cinelib.preparation.clips import write_dataset
 
+edits = CaptionEdits.open(params.caption_edits)  # what you edited below in an earlier visit wins
 describe = None
 if params.captioner:
     from cinelib.preparation.captioner import VisionCaptioner
 
     describe = VisionCaptioner(params.captioner)
 dataset, decisions = write_dataset(
-    stage.folder / "dataset", decisions, captions, child, log=stage.log, captioner=describe,
+    stage.folder / "dataset", decisions, captions, child, log=stage.log, captioner=describe, edits=edits,
     height=params.height, width=params.width, fps=params.fps, trigger=params.trigger,
 )  # fmt: skip
 write_report(stage.folder / "decisions.csv", decisions)
@@ -485,12 +487,15 @@ few = dataset[:: max(1, len(dataset) // 4)][:4]
 show.play({clip.text.removeprefix(f"{params.trigger}, "): clip.path for clip in few}, width=240)
 
 # %% [markdown]
-# A wrong caption teaches a wrong word. Mend captions here; *Save* writes `metadata.jsonl`.
+# A wrong caption teaches a wrong word. Mend captions here. *Save* writes them into this dataset, and into a file of yours from which every later run takes them: the next stage trains on what you wrote.
 
 # %%
 from cinelib.preparation.caption_editor import CaptionEditor
 
-CaptionEditor(stage.folder / "dataset")
+editor = CaptionEditor(
+    stage.folder / "dataset", edits=params.caption_edits, trigger=params.trigger, saved=stage.amend
+)
+editor
 
 # %% [markdown]
 # ## 8. Did the motion survive?
