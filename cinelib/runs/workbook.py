@@ -50,11 +50,12 @@ class Workbook:
     profiles: Mapping[str, Profile] = field(default_factory=lambda: PROFILES)
     requirements: Mapping[str, Requirements] = field(default_factory=lambda: REQUIREMENTS)
     package: Path = Path(cinelib.__file__).parent  # whose modules' sources are part of a stage's identity
+    elsewhere: Path | None = None  # a folder for runs that was named; else `runs_folder`
 
     @property
     def runs(self) -> Path:
         """Folder of everything that an execution writes."""
-        return runs_folder(self.root)
+        return self.elsewhere or runs_folder(self.root)
 
     @property
     def reference(self) -> Path:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from cinelib.cli import shell
 from cinelib.cli.app import app
 from cinelib.files import read_json
-from cinelib.runs import doctor, notebook, pipeline
+from cinelib.runs import doctor, notebook, record
 from cinelib.stages import PROFILES
 
 WIDE = {"COLUMNS": "200"}
@@ -104,7 +104,7 @@ def test_a_full_disk_is_told_in_one_line(finished, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "papermill_runs/full/run.yaml")
 
-    monkeypatch.setattr(pipeline, "record", full)
+    monkeypatch.setattr(record, "write", full)
     answer = cinelib(finished, "run", "01", "--name", "full")
     assert answer.exit_code == 1
     assert "No space left on device" in answer.stderr
@@ -285,6 +285,12 @@ def toy(finished, tmp_path):
     return toy_film.opened(tmp_path / "film")
 
 
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
 def test_lab_opens_copies_and_overwrites_none_that_was_touched(toy, monkeypatch):
     opened = []
     monkeypatch.setattr(os, "execve", lambda *call: opened.append(call))
@@ -309,3 +315,32 @@ def test_lab_opens_copies_and_overwrites_none_that_was_touched(toy, monkeypatch)
     assert "mine = takes = " in (own / "01_cut.ipynb").read_text()
     assert (own / "03_prints.ipynb").read_text() == "no notebook any more"
     assert (own / "00_sound.ipynb").read_text() == toy.notebook("00_sound").read_text()
+
+
+def test_a_part_or_a_change_has_a_name_of_its_own_and_no_record_is_replaced(toy):
+    def runs():
+        return sorted(path.parent.name for path in toy.runs.glob("*/run.yaml"))
+
+    for folder in toy.runs.glob("*/run.yaml"):
+        shutil.rmtree(folder.parent) if folder.parent.name != "nano-01" else None
+    first = (toy.runs / "nano-01" / "run.yaml").read_text()
+    assert cinelib(toy, "run", "01", "-p", "01.width=1").exit_code == 0
+    assert runs() == ["nano-01", "nano-01-01.width=1"]
+    whole = json.loads(cinelib(toy, "run", "--dry-run", "--json").stdout)
+    changed = json.loads(cinelib(toy, "run", "--dry-run", "--json", "-p", "02.label=a b").stdout)
+    longer = json.loads(cinelib(toy, "run", "--dry-run", "--json", "-p", f"02.label={'x' * 90}").stdout)
+    assert whole["name"] == "nano"
+    assert changed["name"].startswith("nano-02.label=a-b-") and len(longer["name"]) < 70
+
+    taken = cinelib(toy, "run", "01", "-p", "01.seed=1", "--name", "nano-01")
+    assert taken.exit_code == 2 and "is the record of another run (profile nano: 01_cut)" in taken.stderr
+    assert (toy.runs / "nano-01" / "run.yaml").read_text() == first
+    assert cinelib(toy, "run", "00", "01", "--name", "nano-01").exit_code == 0  # more stages: nothing is lost
+
+    edit(toy.notebook("01_cut"), "takes = ", "takes = all_takes = ")
+    assert cinelib(toy, "run", "00", "01", "--name", "nano-01").exit_code == 0
+    (kept,) = (toy.runs / "nano-01").glob("run-*.yaml")
+    assert (
+        "00_sound" in kept.read_text() and kept.read_text() != (toy.runs / "nano-01" / "run.yaml").read_text()
+    )
+    assert runs() == ["nano-01", "nano-01-01.width=1"]

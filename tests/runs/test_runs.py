@@ -276,7 +276,7 @@ def test_a_failed_notebook_and_its_log_are_kept_and_block_what_follows(workbook)
     assert stages(outcome.blocked) == ["03_prints"]
     assert not made.steps[2].job.folder.exists()
     assert board.told[-1] == ("03_prints", "blocked")
-    states = {stage.name: stage.state for stage in state.load(workbook, "nano").stages}
+    states = {stage.name: stage.state for stage in state.load(workbook, made.name).stages}
     assert states["02_grade"].startswith("failed: ValueError")
     assert states["03_prints"] == "to do"
 
