@@ -32,8 +32,8 @@ def of_run(run: "RunState") -> str:
             took = readable_seconds(stage.manifest["seconds"])
             finished = stage.manifest["finished"][:16].replace("T", " ")
         lines.append(f"{stage.folder.name:<39} {state:<7} {took:>13}  {finished}".rstrip())
-        remark = f"{state}: {reason}" if reason else ""
-        for remark in (*stage.variant, remark):
+        remarks = [stage.label] if stage.variant else []
+        for remark in (*remarks, f"{state}: {reason}" if reason else ""):
             lines += textwrap.wrap(remark, 80, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)
 

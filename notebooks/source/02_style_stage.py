@@ -191,7 +191,6 @@ figure
 
 # %%
 from dataclasses import replace
-from pathlib import Path
 
 from cinelib.style import encoded_clips
 
@@ -208,8 +207,8 @@ encoding = encoded_clips.Encoding(
 # %%
 from cinelib.style.cache import Cache
 
-store = Cache(params.cache)
-encoders = encoded_clips.Encoders(params.model, memory=Path(params.cache) / "hashes.json")
+store = Cache(params.cache_folder)
+encoders = encoded_clips.Encoders(params.model, memory=params.cache_folder / "hashes.json")
 film = encoded_clips.encode_clips(dataset, encoding, encoders, store)
 scrambled = encoded_clips.encode_clips(dataset, replace(encoding, scramble=True), encoders, store)
 null_prompt = encoded_clips.encode_text("", encoders, store)
@@ -357,7 +356,7 @@ from cinelib import provenance
 from cinelib.style import lora
 from cinelib.wan import layout
 
-hashes = Path(params.cache) / "hashes.json"
+hashes = params.cache_folder / "hashes.json"
 experts = layout.experts(params.model)  # transformers by name; only Wan2.2 A14B has two
 card = lora.AdapterCard(
     rank=params.rank,
@@ -483,7 +482,7 @@ def job(name: str, clips: list, recipe, expert: str = "transformer") -> Training
         strategy=params.strategy,
         samples=sampled if name == "style" and can_sample else None,
         board=stage.folder / "tensorboard" / (name if expert == "transformer" else f"{name}-{expert}"),
-    ).placed(Path(params.cache))
+    ).placed(params.cache_folder)
 
 
 # %% [markdown]

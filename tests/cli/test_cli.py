@@ -3,9 +3,11 @@
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -13,12 +15,16 @@ from pathlib import Path
 import psutil
 import pytest
 import toy_film
+import yaml
+from toy_film.parameters import Cut
 from typer.testing import CliRunner
 
+from cinelib import __version__ as cinelib_version
+from cinelib import files
 from cinelib.cli import shell
 from cinelib.cli.app import app
 from cinelib.files import read_json
-from cinelib.runs import doctor, notebook, record
+from cinelib.runs import doctor, execution, notebook, record, space
 from cinelib.stages import PROFILES
 
 WIDE = {"COLUMNS": "200"}
@@ -344,3 +350,99 @@ def test_a_part_or_a_change_has_a_name_of_its_own_and_no_record_is_replaced(toy)
         "00_sound" in kept.read_text() and kept.read_text() != (toy.runs / "nano-01" / "run.yaml").read_text()
     )
     assert runs() == ["nano-01", "nano-01-01.width=1"]
+
+
+def only_stage(toy):
+    record = yaml.safe_load((toy.runs / "nano-01" / "run.yaml").read_text())
+    return [toy.runs / entry["folder"] for entry in record["stages"].values()]
+
+
+def test_status_fits_80_columns_with_names_that_can_be_copied(toy):
+    (folder,) = only_stage(toy)
+    long = "04_inference_acceleration-870474d5c8d1"
+    edit(toy.runs / "nano-01" / "run.yaml", folder.name, long)
+    folder.rename(toy.runs / "stages" / long)
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["status", "nano-01"], obj=toy).stdout
+    assert long in shown and max(map(len, shown.splitlines())) <= 80
+    assert re.search(r"done +[\d.]+ s  20\d\d-\d\d-\d\d \d\d:\d\d$", shown, re.MULTILINE)
+
+
+def test_status_names_the_cell_that_runs_and_what_to_expect(toy):
+    (folder,) = only_stage(toy)
+    (folder / "manifest.json").unlink()
+    progress = {"cell": 3, "cells": 7, "began": time.time() - 65, "expected": 260}
+    (folder / ".progress.json").write_text(json.dumps(progress))
+    with files.held(toy.lock(folder), threading.Event(), lambda: None):
+        shown = cinelib(toy, "status", "nano-01").stdout
+        (run,) = json.loads(cinelib(toy, "status", "nano-01", "--json").stdout)
+    assert "running: cell 3 of 7, after 1 min 05 s of about 4 min" in shown
+    assert run["stages"][0]["state"] == "running" and run["stages"][0]["progress"] == progress
+
+
+def test_a_failure_whose_reason_could_not_be_written_is_told_by_its_log(toy):
+    (folder,) = only_stage(toy)
+    failed = toy.runs / "failed" / f"{folder.name}-20260101-000000"
+    failed.parent.mkdir(exist_ok=True)
+    folder.rename(failed)
+    (failed / "log.txt").write_text("one\nOSError: No space left on device\n\n")
+    shown = " ".join(cinelib(toy, "status", "nano-01").stdout.split())
+    assert "the reason could not be written" in shown and "OSError: No space left on device" in shown
+    (failed / "log.txt").unlink()
+    assert "there is no log" in " ".join(cinelib(toy, "status", "nano-01").stdout.split())
+
+
+def test_answers_as_json_are_all_that_is_on_standard_output(toy):
+    done = cinelib(toy, "run", "02", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["ok"] and Path(answer["report"]).is_file() and answer["name"] == "nano-02"
+    assert [answer["stages"][key] for key in answer["executed"]] == ["02_grade"]
+    assert [answer["stages"][key] for key in answer["reused"]] == ["01_cut"]
+    assert "02_grade: started" in done.stderr
+    failed = json.loads(cinelib(toy, "run", "02", "--json", "-p", "02.fail=true").stdout)
+    assert not failed["ok"] and "the film tore" in json.dumps(failed["failed"])
+    parameters = json.loads(cinelib(toy, "params", "02", "--json", "--profile", "smoke").stdout)
+    assert parameters["notebook"] == "02_grade" and parameters["profile"] == "smoke"
+    assert parameters["parameters"]["strength"]["allowed"] == ">= 1, <= 9"
+    planned = json.loads(cinelib(toy, "run", "02", "--json", "--dry-run").stdout)
+    assert planned["expected_seconds"] == 0 and all(stage["done"] for stage in planned["stages"])
+    again = json.loads(cinelib(toy, "run", "02", "--json", "--dry-run", "-p", "02.seed=4").stdout)
+    assert 1 < again["expected_seconds"] < 100
+
+
+def test_the_version_is_the_packages():
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"cinelib {cinelib_version}\n"
+
+
+def test_runs_may_be_on_another_disk(toy, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    assert cinelib(toy, "run", "01", "--runs", str(scratch)).exit_code == 0
+    assert (scratch / "nano-01" / "report.html").is_file() and list((scratch / "stages").glob("01_cut-*"))
+    assert "done" in cinelib(toy, "status", "--runs", str(scratch)).stdout
+    monkeypatch.setenv("CINELIB_RUNS", str(scratch))
+    assert [run["name"] for run in json.loads(cinelib(toy, "status", "--json").stdout)] == ["nano-01"]
+
+
+def test_a_folder_for_runs_that_cannot_be_written_is_named_before_the_work(toy, monkeypatch):
+    monkeypatch.setattr(space.os, "access", lambda path, mode: "nowhere" not in str(path))
+    (toy.root / "nowhere").mkdir()
+    answer = cinelib(toy, "run", "01", "--runs", str(toy.root / "nowhere" / "deep"))
+    assert answer.exit_code == 2
+    assert f"error: {toy.root}/nowhere cannot be written" in answer.stderr and "--runs DIR" in answer.stderr
+
+
+def test_a_disk_that_fills_up_says_where_and_what_helps(toy, monkeypatch):
+    code = ["raise OSError(28, 'No space left on device', 'clip.mp4')"]
+    toy_film.write_notebook(toy, Cut, code)
+    answer = cinelib(toy, "run", "01")
+    assert answer.exit_code == 1
+    assert re.search(r"No space left.*clip.mp4.* \([\d.]+ .iB free at .*: free some", answer.stderr)
+    assert str(toy.runs) in answer.stderr
+    assert "free at" in " ".join(cinelib(toy, "status", "nano-01").stdout.split())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(execution, "write_json", full)
+    answer = cinelib(toy, "run", "01", "-p", "01.seed=1")
+    assert answer.exit_code == 1 and "No space left on device" in answer.stderr
+    assert "unknown" not in cinelib(toy, "status", "nano-01-01.seed=1").stdout

@@ -237,3 +237,11 @@ def test_every_profile_is_valid_for_every_stage_and_states_what_it_needs():
     for profile in PROFILES:
         for model in STAGES.values():
             assert isinstance(resolve(model, profile, {}), StageParameters)
+
+
+def test_the_cache_goes_with_the_runs_to_another_disk(monkeypatch):
+    monkeypatch.delenv("CINELIB_RUNS", raising=False)
+    assert str(resolve(StyleStage, "nano", {}).cache_folder) == "papermill_runs/cache"
+    monkeypatch.setenv("CINELIB_RUNS", "/scratch/me")
+    assert str(resolve(StyleStage, "nano", {}).cache_folder) == "/scratch/me/cache"
+    assert str(resolve(StyleStage, "nano", {"cache": "elsewhere"}).cache_folder) == "elsewhere"
