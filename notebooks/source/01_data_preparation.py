@@ -130,7 +130,7 @@ slices = {
     "24 relabelled as 16": time_slice(relabelled),
 }
 
-# %%
+# %% tags=["draws"]
 figure = show.contact_sheet(
     list(slices.values()),
     list(slices),
@@ -282,7 +282,7 @@ pd.Series([f"{d.decision} {d.reason.split(':')[0]}" for d in decisions]).value_c
 # The whole folder as a timeline, one row a file. Green spans become clips. The small gaps are what $4k+1$ leaves over; the larger ones are fades.
 
 
-# %%
+# %% tags=["draws"]
 def draw_timeline(spans: list) -> "show.Figure":
     """One row a file; what was kept is green, what was dropped says why."""
     files = list(dict.fromkeys(d.file for d in spans))

@@ -563,7 +563,7 @@ def curve(name: str) -> dict[str, tuple[list, list]]:
     }
 
 
-# %%
+# %% tags=["draws"]
 figure = show.curves(
     {**curve("loss"), "LoRA, on clips it trains on": curve("train_loss")["LoRA"]},
     xlabel="optimiser step",
@@ -759,7 +759,7 @@ for column in range(sizes.shape[1]):
         if hasattr(layer, "lora_A"):
             sizes[row, column] = update_size(layer)
 
-# %%
+# %% tags=["draws"]
 figure, (ax,) = show.new_figure(size=(6.5, 2.6), title="Where the LoRA moved the model")
 ax.imshow(sizes, cmap="Blues", aspect="auto")
 ax.set_yticks(range(len(kinds)), kinds)
@@ -978,7 +978,7 @@ def first_third(clip: np.ndarray) -> np.ndarray:
     return clip[np.linspace(1, max(1, len(clip) // 3), 3).round().astype(int)]
 
 
-# %%
+# %% tags=["draws"]
 @show.styled()
 def draw_strips(part) -> None:
     """A column a scene, a row an arm: three frames at fixed noise."""
@@ -998,7 +998,7 @@ def draw_strips(part) -> None:
         ax.set_title(scene.world)
 
 
-# %%
+# %% tags=["draws"]
 def draw_numbers(part) -> None:
     """Held-out loss by noise level, and the distance to the film's colours."""
     left, right = part.subplots(1, 2)
@@ -1017,7 +1017,7 @@ def draw_numbers(part) -> None:
     right.set(ylabel="CIELAB units", title="Grade distance to the film (dotted: one clip of it)")
 
 
-# %%
+# %% tags=["draws"]
 from matplotlib.figure import Figure
 
 with show.styled():

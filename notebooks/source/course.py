@@ -24,7 +24,8 @@ from cinelib.runs.notebook import cell_id, edited
 
 NOTEBOOKS = Path(__file__).resolve().parents[1]
 GROUP = ("hint", "check", "wrong")  # the cells that belong to the exercise above them
-TAGS = {"parameters", "context", "exercise", "quiz", *GROUP}
+TAGS = {"parameters", "context", "exercise", "quiz", "draws", *GROUP}
+FOLDED = {"check", "draws"}  # a check gives the answer away, and how a picture is drawn is not the lesson
 BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
 _REGION = re.compile(rf"^([ \t]*){BEGIN}\n(?:.*\n)*?[ \t]*{END}$", re.MULTILINE)
 STUB = "raise NotImplementedError  # your turn"
@@ -176,6 +177,8 @@ def build(path: Path) -> NotebookNode:
             text = _quiz(text, f"{path.name}, cell {number}")
         new = new_code_cell if cell.kind == "code" else new_markdown_cell
         metadata = {"tags": [cell.tag]} if cell.tag else {}
+        if cell.tag in FOLDED:
+            metadata["jupyter"] = {"source_hidden": True}  # a click in JupyterLab opens it
         cells.append(new(source=text, metadata=metadata, id=_cell_id(cell.kind, text, counts)))
     notebook = new_notebook(cells=cells)
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}

@@ -152,7 +152,10 @@ def _portable(path: Path, root: Path) -> str:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 raise UnfitRun(f"{path.parent.name}: a cell ended in {output.ename}")
-        cell.metadata = nbformat.from_dict({"tags": list(cell.metadata.get("tags", []))})
+        tags = list(cell.metadata.get("tags", []))
+        folded = cell.metadata.get("jupyter", {}).get("source_hidden") or "injected-parameters" in tags
+        folding = {"jupyter": {"source_hidden": True}} if folded else {}  # what the parameters cell has shown
+        cell.metadata = nbformat.from_dict({"tags": tags, **folding})
     notebook.metadata.pop("papermill", None)
     return nbformat.writes(notebook).replace(f"{root}/", "").replace(str(root), ".") + "\n"
 

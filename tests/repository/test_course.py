@@ -76,6 +76,8 @@ def test_built_notebook_is_valid_and_holds_what_the_learner_gets(source):
     assert hint.count("<details>") == hint.count("</details>") == 2
     assert texts[-1] == "Why?\n\n<details><summary>Answer</summary>\n\nBecause.\n\n</details>"
     assert [c.metadata.get("tags") for c in notebook.cells].count(["parameters"]) == 1
+    folded = [c.metadata["tags"] for c in notebook.cells if c.metadata.get("jupyter")]
+    assert folded == [["check"]], "it gives the answer away"
 
 
 def test_ids_are_unique_valid_and_survive_edits_elsewhere(source):

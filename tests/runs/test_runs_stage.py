@@ -245,3 +245,19 @@ def test_the_cache_goes_with_the_runs_to_another_disk(monkeypatch):
     monkeypatch.setenv("CINELIB_RUNS", "/scratch/me")
     assert str(resolve(StyleStage, "nano", {}).cache_folder) == "/scratch/me/cache"
     assert str(resolve(StyleStage, "nano", {"cache": "elsewhere"}).cache_folder) == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({}, "02_grade, profile nano: every value as above"),
+        (
+            {"strength": 2, "label": "a b"},
+            "02_grade, profile nano: strength = 2, label = 'a b'; the others as above",
+        ),
+    ],
+)
+def test_a_notebook_shows_of_its_parameters_what_the_cell_above_does_not(values, shown):
+    from IPython.lib.pretty import pretty
+
+    assert pretty(Grade(**values)) == shown
