@@ -8,11 +8,11 @@ from typing import Any
 
 from cinelib.files import Hashes, digest, read_json
 from cinelib.parameters import ParameterError, StageParameters, resolve
-from cinelib.runs import duration, manifest, record, space
+from cinelib.runs import duration, manifest, space
 from cinelib.runs.execution import StageJob
 from cinelib.runs.identity import changes, identify
 from cinelib.runs.inputs import given
-from cinelib.runs.selection import Overrides, merge, with_dependencies
+from cinelib.runs.selection import Overrides, merge, run_name, with_dependencies
 from cinelib.runs.workbook import Workbook
 from cinelib.stages import Requirements
 from cinelib.style.parameters import StyleStage
@@ -81,7 +81,7 @@ def make(
         ParameterError: the name cannot be a run's.
         PreflightError: all that is wrong with stages, values, inputs and space.
     """
-    name = name or record.default_name(workbook, named, profile, overrides, *variants)
+    name = name or run_name(workbook, named, profile, overrides, *variants)
     workbook.run_folder(name)
     stages = with_dependencies(workbook, named)
     layers = [merge(overrides, variant) for variant in variants or ({},)]

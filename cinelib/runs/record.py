@@ -1,55 +1,24 @@
 """A run's record, `run.yaml`: which stages it is made of. One run's record never replaces another's."""
 
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from cinelib.files import digest, write_text
+from cinelib.files import write_text
 from cinelib.parameters import ParameterError
 from cinelib.runs import manifest
-from cinelib.runs.selection import Overrides, with_dependencies
-from cinelib.runs.workbook import RUN_FILE, Workbook
-
-if TYPE_CHECKING:
-    from cinelib.runs.plan import Plan
-
-_LONGEST = 60
-_STRANGE = re.compile(r"[^A-Za-z0-9._=-]+")
+from cinelib.runs.plan import Plan
+from cinelib.runs.workbook import RUN_FILE
 
 
 class AnotherRun(ParameterError):
     """The name belongs to a run of other stages or parameters."""
 
 
-def default_name(
-    workbook: Workbook, named: Sequence[str], profile: str, overrides: Overrides, *variants: Overrides
-) -> str:
-    """The profile's for the whole course as it is; a part of it, or other parameters, have their own.
-
-    `nano`, `nano-01`, `nano-02-02.seed=1`; long and unusual values are told apart by a hash.
-    """
-    whole = len(with_dependencies(workbook, named)) == len(workbook.stages)
-    parts = [] if whole else [_number(stage) for stage in named]
-    given = [
-        f"{_number(stage)}.{name}={value}"
-        for layer in (overrides, *variants)
-        for stage, values in layer.items()
-        for name, value in values.items()
-    ]
-    full = "-".join([profile, *parts, *given])
-    name = _STRANGE.sub("-", full)
-    return full if name == full and len(full) <= _LONGEST else f"{name[:_LONGEST]}-{digest(full)[:6]}"
-
-
-def _number(stage: str) -> str:
-    return stage.split("_", 1)[0]
-
-
-def conflict(plan: "Plan") -> str | None:
+def conflict(plan: Plan) -> str | None:
     """Why the plan cannot have its name: finished stages that are recorded under it would be lost."""
     old = _read(plan.folder / RUN_FILE)
     if not old:
@@ -68,7 +37,7 @@ def conflict(plan: "Plan") -> str | None:
     )
 
 
-def write(plan: "Plan") -> Path:
+def write(plan: Plan) -> Path:
     """Write `run.yaml`. What it replaces, the same run with older code, is kept beside it, dated.
 
     Raises:
@@ -87,7 +56,7 @@ def write(plan: "Plan") -> Path:
     return write_text(path, text)
 
 
-def _content(plan: "Plan") -> dict[str, Any]:
+def _content(plan: Plan) -> dict[str, Any]:
     return {
         "name": plan.name,
         "profile": plan.profile,

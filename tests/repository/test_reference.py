@@ -61,6 +61,8 @@ def test_a_finished_run_is_copied_without_this_machines_paths(workbook):
     text = (target / "00_toy.ipynb").read_text()
     assert str(workbook.root) not in text and "saved papermill_runs/x" in text
     assert "papermill" not in nbformat.reads(text, 4).metadata and "start_time" not in text
+    shown = [not cell.metadata.get("jupyter") for cell in nbformat.reads(text, 4).cells]
+    assert shown == [False, True], "the values that Papermill injects stand in the cell above"
     entry = read_index(workbook.root)["stages"]["00_toy"]
     assert (entry["seconds"], entry["peak_rss_bytes"]) == (12.5, 3 * 2**30)
     assert read_index(workbook.root)["matmul_rate"] == 1e9
