@@ -137,9 +137,9 @@ def run_name(
     `nano`, `nano-01`, `nano-02-02.seed=1`; long and unusual values are told apart by a hash.
     """
     whole = len(with_dependencies(workbook, named)) == len(workbook.stages)
-    parts = [] if whole else [_number(stage) for stage in named]
+    parts = [] if whole else [_ordinal(stage) for stage in named]
     given = [
-        f"{_number(stage)}.{name}={value}"
+        f"{_ordinal(stage)}.{name}={value}"
         for layer in (overrides, *variants)
         for stage, values in layer.items()
         for name, value in values.items()
@@ -151,7 +151,7 @@ def run_name(
     )
 
 
-def _number(stage: str) -> str:
+def _ordinal(stage: str) -> str:
     return stage.split("_", 1)[0]
 
 
