@@ -7,6 +7,7 @@ from pathlib import Path
 from cinelib.units import readable_bytes
 
 _GIB = 2**30
+_NOTHING = 2**20  # bytes: where less is free, whatever failed failed for want of it
 _NO_ROOM = ("No space left on device", "Disk quota exceeded")
 _NO_LEAVE = ("Read-only file system", "Permission denied")
 ELSEWHERE = "put runs elsewhere with --runs DIR (or CINELIB_RUNS)"
@@ -37,7 +38,7 @@ def problems(runs: Path, profile: str, needed: float) -> list[str]:
 
 def explained(reason: str, runs: Path) -> str:
     """The reason of a failure; where it is about space or leave to write, also where, and what helps."""
-    if any(words in reason for words in _NO_ROOM):
+    if any(words in reason for words in _NO_ROOM) or free(runs) < _NOTHING:
         return f"{reason} ({readable_bytes(free(runs))} free at {runs}): free some, or {ELSEWHERE}"
     if any(words in reason for words in _NO_LEAVE):
         return f"{reason} (runs are written to {runs}): {ELSEWHERE}"

@@ -113,5 +113,5 @@ def _reason(folder: Path) -> str:
     log = folder / "log.txt"
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    lost = "the reason could not be written, as on a full disk"
-    return f"{lost}; its log ends with: {last[:200]}" if last else f"{lost}, and there is no log"
+    lost = "no reason could be written, as on a full disk"
+    return f"{lost}; its log ends with: {last[:200]}" if last else f"{lost}, nor a log"
