@@ -425,6 +425,7 @@ from cinelib.preparation.caption_edits import CaptionEdits
 from cinelib.preparation.clips import write_dataset
 
 edits = CaptionEdits.open(params.caption_edits)  # what you edited below in an earlier visit wins
+print(f"captions edited by hand: {len(edits)}")
 describe = None
 if params.captioner:
     from cinelib.preparation.captioner import VisionCaptioner

@@ -404,6 +404,9 @@ def test_answers_as_json_are_all_that_is_on_standard_output(toy):
     assert parameters["notebook"] == "02_grade" and parameters["profile"] == "smoke"
     assert parameters["parameters"]["strength"]["allowed"] == ">= 1, <= 9"
     planned = json.loads(cinelib(toy, "run", "02", "--json", "--dry-run").stdout)
+    said = cinelib(toy, "run", "02", "-p", "02.seed=5", "--name", "five").stdout
+    assert re.search(r"2 stages, 1 to execute, about \d+ s one after another", said)
+    assert re.search(r"02_grade: started, about \d+ s", said)
     assert planned["expected_seconds"] == 0 and all(stage["done"] for stage in planned["stages"])
     again = json.loads(cinelib(toy, "run", "02", "--json", "--dry-run", "-p", "02.seed=4").stdout)
     assert 1 < again["expected_seconds"] < 100

@@ -14,8 +14,8 @@ import yaml
 from rich.console import Console
 from toy_film.parameters import Cut, Grade, Sound
 
-from cinelib.files import Hashes
-from cinelib.runs import execution, manifest, pipeline, plan, progress, report, state
+from cinelib.files import Hashes, write_json
+from cinelib.runs import duration, execution, manifest, pipeline, plan, progress, report, state
 
 CHAIN = ["01_cut", "02_grade", "03_prints"]
 
@@ -395,3 +395,34 @@ def test_sources_that_change_while_a_stage_runs_are_recorded(workbook):
     content = manifest.read(made.steps[0].job.folder)
     assert content["changed_while_executed"] == "toy_film.paint changed"
     assert to_do(planned(workbook, named=["01_cut"])) == ["01_cut"]
+
+
+def test_a_running_stage_says_how_far_it_is_and_what_to_expect(monkeypatch, capsys):
+    clock = iter(range(0, 1000, 65))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    board = progress.Lines(Console(width=200))
+    board.expect("02_grade", 250.0)
+    board.start("02_grade")
+    board.cell("02_grade", 12, 40)
+    board.line("02_grade", "step 3")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("02_grade: started, about 4 min")
+    assert second.endswith("of about 4 min: step 3") and "cell 12/40, 3 min 15 s" in second
+
+
+def test_how_long_is_asked_of_the_past_here_and_then_of_the_reference(finished, tmp_path):
+    assert 0 < duration.expected(finished, "01_cut", "nano") < 120
+    assert duration.expected(finished, "01_cut", "huge") is None
+    index = {"profile": "huge", "stages": {"01_cut": {"seconds": 7}}}
+    index["times"] = {"smoke": {"01_cut": {"seconds": 3}}}
+    root = tmp_path / "film"
+    (root / "data").mkdir(parents=True)
+    write_json(root / "data" / "reference.json", index)
+    workbook = toy_film.opened(root)
+    assert [duration.expected(workbook, "01_cut", name) for name in ("huge", "smoke", "nano")] == [7, 3, None]
+    assert [duration.roughly(seconds) for seconds in (3, 44, 95, 250)] == [
+        "about 10 s",
+        "about 40 s",
+        "about 2 min",
+        "about 4 min",
+    ]
