@@ -5,6 +5,7 @@ passed, not attempted yet, or what was found, what was expected and why. Under `
 the same outcomes are raised.
 """
 
+import sys
 import textwrap
 import traceback
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+_GREEN, _RED, _BLUE, _PLAIN = ("\x1b[1;32m", "\x1b[1;31m", "\x1b[1;34m", "\x1b[0m")
+_NOTHING = "your function gave None: did you return the result?"
 _STRICT: ContextVar[bool] = ContextVar("strict", default=False)
 
 
@@ -58,25 +61,34 @@ class check:
                 raise NotAttempted(f"exercise {self.exercise_id} is not attempted") from error
             return False
         if error is None:
-            print(f"[passed] exercise {self.exercise_id}")
+            _say(_GREEN, "[passed]", f"exercise {self.exercise_id}")
         elif untouched:
-            print(
-                f"[not attempted yet] exercise {self.exercise_id}: complete it above, run it, then this cell"
-            )
+            rest = f"exercise {self.exercise_id}: complete it above, run it, then this cell"
+            _say(_BLUE, "[not attempted yet]", rest)
         else:
-            print(f"[not yet] exercise {self.exercise_id}\n{textwrap.indent(_explain(error), '  ')}")
+            rest = f"exercise {self.exercise_id}\n{textwrap.indent(_explain(error), '  ')}"
+            _say(_RED, "[not yet]", rest)
         return True
+
+
+def _say(color: str, mark: str, rest: str) -> None:
+    """Print an outcome, its mark in colour where a notebook or a terminal shows colours."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    print(f"{color}{mark}{_PLAIN} {rest}" if shell or sys.stdout.isatty() else f"{mark} {rest}")
 
 
 def _explain(error: Exception) -> str:
     if isinstance(error, AssertionError):
         return str(error) or "an assertion of the check does not hold"
+    if isinstance(error, TypeError | AttributeError) and "NoneType" in str(error):
+        return f"{_NOTHING} ({error})"
     where = traceback.extract_tb(error.__traceback__)[-1]
     line = f", at `{where.line}`" if where.line else f", at line {where.lineno} of {where.name}"
     return f"your code raised {type(error).__name__}: {error}{line}"
 
 
 def _fail(found: Any, expected: Any, because: str, what: str) -> None:
+    because = _NOTHING if found is None else because
     likely = f"\nlikely cause: {because}" if because else ""
     raise ExerciseFailed(f"{what}: found {_short(found)}, expected {_short(expected)}{likely}")
 
@@ -116,6 +128,8 @@ def expect_close(
     """Numbers, arrays or tensors that agree within |found - expected| <= atol + rtol * |expected|."""
     import numpy as np
 
+    if found is None:
+        _fail(found, expected, because, what)
     left, right = _array(found), _array(expected)
     if left.dtype == object or right.dtype == object:
         _fail(found, expected, because, what)
@@ -131,7 +145,12 @@ def expect_close(
 def expect_shape(found: Any, expected: tuple[int, ...], because: str = "", what: str = "the result") -> None:
     """The shape of an array or tensor."""
     if not hasattr(found, "shape"):
-        _fail(type(found).__name__, "an array or tensor", because, f"the type of {what}")
+        _fail(
+            None if found is None else type(found).__name__,
+            "an array or tensor",
+            because,
+            f"the type of {what}",
+        )
     if tuple(found.shape) != tuple(expected):
         _fail(tuple(found.shape), tuple(expected), because, f"the shape of {what}")
 

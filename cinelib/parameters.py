@@ -81,6 +81,20 @@ class StageParameters(BaseModel):
     profile: str = Field("nano", description="name of the profile whose values fill untouched parameters")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of every random choice in this stage")
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a notebook shows: its parameters cell stands above, so only what differs from that."""
+        fields = type(self).model_fields.items()
+        changed = {
+            name: getattr(self, name) for name, field in fields if getattr(self, name) != field.default
+        }
+        shown = ", ".join(f"{name} = {value!r}" for name, value in changed.items() if name != "profile")
+        rest = f"{shown}; the others as above" if shown else "every value as above"
+        printer.text(f"{self.stage}, profile {self.profile}: {rest}")
+
+    def own_files(self) -> tuple[str, ...]:
+        """Files that a person may have made for this stage, relative to the root; inputs where they exist."""
+        return ()
+
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> Self:
         """Validate `values`, turning pydantic's report into one readable error."""

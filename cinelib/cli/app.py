@@ -1,6 +1,7 @@
 """The `cinelib` command, put together. A command imports what it needs when it is called."""
 
 import os
+from typing import Annotated
 
 import typer
 
@@ -18,8 +19,19 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from cinelib import __version__
+
+        print(f"cinelib {__version__}")
+        raise typer.Exit
+
+
+_VERSION = typer.Option("--version", callback=_version, is_eager=True, help="say which version this is")
+
+
 @app.callback()
-def _spin_briefly() -> None:
+def _spin_briefly(version: Annotated[bool, _VERSION] = False) -> None:
     # OpenMP's threads wait for each other by spinning: beside other busy programs one of them holds the core
     # that the other needs, and a training step of 0.1 s can take many seconds. So they spin as long as
     # OpenMP lets them where threads outnumber cores, then sleep. It reads this once, when torch is loaded,

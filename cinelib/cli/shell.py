@@ -1,9 +1,12 @@
 """What the commands share: options, the workbook, and a user's error as one line with exit code 2."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,15 +19,23 @@ Profile = Annotated[str, typer.Option("--profile", help=PROFILES)]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable, on standard output")]
 _VALUE = typer.Option("-p", "--parameter", metavar="STAGE.NAME=VALUE", help="a value; may be repeated")
 Parameter = Annotated[list[str] | None, _VALUE]
+_RUNS = typer.Option(
+    "--runs", metavar="DIR", help="where runs are [default: CINELIB_RUNS, else papermill_runs]"
+)
+Runs = Annotated[Path | None, _RUNS]
 
 
 @contextmanager
-def asked(context: typer.Context, *kinds: type[Exception]) -> Iterator["Workbook"]:
-    """Answers about the workbook given to `app(obj=...)`, else the one that this package belongs to."""
+def asked(context: typer.Context, *kinds: type[Exception], runs: Path | None = None) -> Iterator["Workbook"]:
+    """Answers about the workbook given to `app(obj=...)`, else the one that this package belongs to.
+
+    `runs` is where its runs are, if not where they usually are.
+    """
     from cinelib.runs.workbook import Workbook, find_root
 
     with user_errors(*kinds):
-        yield context.obj or Workbook(find_root())
+        workbook = context.obj or Workbook(find_root())
+        yield replace(workbook, elsewhere=runs.expanduser().absolute()) if runs else workbook
 
 
 @contextmanager
@@ -39,9 +50,14 @@ def user_errors(*kinds: type[Exception]) -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
-def say(text: str) -> None:
-    """One line on standard output, as it is."""
-    console().print(text, highlight=False, soft_wrap=True)
+def say(text: str, to: Console | None = None) -> None:
+    """Lines on standard output, or on another console, as they are."""
+    (to or console()).print(text, highlight=False, soft_wrap=True)
+
+
+def answer(value: Any) -> None:
+    """What `--json` asks for, on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def complain(text: str, kind: str = "error") -> None:
@@ -50,6 +66,6 @@ def complain(text: str, kind: str = "error") -> None:
         print(line if line[:1] == " " else f"{kind}: {line}", file=sys.stderr)
 
 
-def console() -> Console:
+def console(stderr: bool = False) -> Console:
     """Of standard output. Markup is off, or FD[nano] would lose its name."""
-    return Console(markup=False)
+    return Console(markup=False, stderr=stderr)

@@ -1,8 +1,11 @@
 """What the commands print as tables: a plan, a run's state, a notebook's parameters."""
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+
+from cinelib.units import readable_seconds
 
 if TYPE_CHECKING:
     from cinelib.parameters import StageParameters
@@ -19,15 +22,20 @@ def of_plan(plan: "Plan") -> Table:
     return table
 
 
-def of_run(run: "RunState") -> Table:
-    """Where each stage of a run stands."""
-    columns = ["state", "seconds", "finished", "folder"]
-    table = make(f"run {run.name}, profile {run.profile}", ["stage"], columns)
+def of_run(run: "RunState") -> str:
+    """Where each stage of a run stands, in 80 columns; its folder's name can be copied."""
+    lines = [f"run {run.name}, profile {run.profile}"]
     for stage in run.stages:
-        seconds = f"{stage.manifest['seconds']:.0f}" if stage.manifest else ""
-        finished = stage.manifest["finished"][:16].replace("T", " ") if stage.manifest else ""
-        table.add_row(stage.label, stage.state, seconds, finished, stage.folder.name)
-    return table
+        state, reason = stage.told()
+        took, finished = "", ""
+        if stage.manifest:
+            took = readable_seconds(stage.manifest["seconds"])
+            finished = stage.manifest["finished"][:16].replace("T", " ")
+        lines.append(f"{stage.folder.name:<39} {state:<7} {took:>13}  {finished}".rstrip())
+        remarks = [stage.label] if stage.variant else []
+        for remark in (*remarks, f"{state}: {reason}" if reason else ""):
+            lines += textwrap.wrap(remark, 80, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(lines)
 
 
 def of_parameters(values: "StageParameters") -> Table:
@@ -37,11 +45,20 @@ def of_parameters(values: "StageParameters") -> Table:
     table = make(f"{model.stage}, profile {values.profile}", ["parameter"], columns)
     for name, field in model.model_fields.items():
         value, default = getattr(values, name), field.default
-        allowed = ", ".join(filter(None, map(_constraint, field.metadata)))
-        kind = getattr(field.annotation, "__name__", str(field.annotation)).removeprefix("typing.")
         shown = "" if value == default else str(default)
-        table.add_row(name, kind, str(value), shown, allowed, field.description or "")
+        meaning = field.description or ""
+        table.add_row(name, type_name(field), str(value), shown, allowed(field), meaning)
     return table
+
+
+def type_name(field: Any) -> str:
+    """A parameter's type in short."""
+    return getattr(field.annotation, "__name__", str(field.annotation)).removeprefix("typing.")
+
+
+def allowed(field: Any) -> str:
+    """A parameter's limits: `>= 1, <= 9`."""
+    return ", ".join(filter(None, map(_constraint, field.metadata)))
 
 
 def make(title: str, whole: list[str], folded: list[str]) -> Table:

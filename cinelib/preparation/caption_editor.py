@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import ipywidgets
 import numpy as np
 from PIL import Image
 
+from cinelib.preparation.caption_edits import ORIGIN, CaptionEdits, without_trigger
+from cinelib.preparation.captions import with_trigger
 from cinelib.preparation.clips import write_metadata
 from cinelib.preparation.dataset import METADATA, VideoFolder
 from cinelib.show.markup import escape
@@ -17,17 +20,29 @@ STRIP = 5  # frames of the film strip
 
 
 class CaptionEditor(ipywidgets.VBox):
-    """Film strip, caption, previous / next / save. Saving replaces `metadata.jsonl` in one step.
+    """Film strip, caption, previous / next / save.
 
-    Without a front end it shows the first clip and waits for nobody. `go(index)`, `write(text)` and `save()`
-    do what the buttons do.
+    Saving writes what was changed to the file `edits`, from which every later preparation of this footage
+    takes it, and replaces `metadata.jsonl` in one step; then it calls `saved`. Each caption opens with
+    `trigger`. Without a front end it shows the first clip and waits for nobody. `go(index)`, `write(text)`
+    and `save()` do what the buttons do.
 
     Raises:
         DatasetError: the folder is no valid dataset.
+        ValueError: `edits` is no table of captions.
     """
 
-    def __init__(self, folder: str | Path, index: int = 0) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        index: int = 0,
+        edits: str | Path | None = None,
+        trigger: str = "",
+        saved: Callable[[], None] = lambda: None,
+    ) -> None:
         self._folder = VideoFolder.open(folder)
+        self._edits = Path(edits).absolute() if edits else None
+        self._trigger, self._saved = trigger, saved
         self._texts = [clip.text for clip in self._folder]
         self.index = index
         self._strip = ipywidgets.Image(format="jpeg", layout={"max_width": "100%"})
@@ -75,6 +90,13 @@ class CaptionEditor(ipywidgets.VBox):
 
     def save(self) -> bool:
         """Write all captions; an empty one is refused and nothing is written. True when saved."""
+        try:
+            return self._save()
+        except (OSError, ValueError) as error:
+            self._say(f"not saved: {error}")
+            return False
+
+    def _save(self) -> bool:
         empty = [
             clip.file_name for clip, text in zip(self._folder, self._texts, strict=True) if not text.strip()
         ]
@@ -86,17 +108,24 @@ class CaptionEditor(ipywidgets.VBox):
             json.loads(line) for line in path.read_text("utf-8").splitlines() if line
         ]
         new = {
-            clip.file_name: " ".join(text.split())
+            clip.file_name: with_trigger(self._trigger, " ".join(text.split()))
             for clip, text in zip(self._folder, self._texts, strict=True)
         }
-        for row in rows:
-            if row["text"] != new[row["file_name"]]:
-                row.update(text=new[row["file_name"]], caption_origin="edited by hand")
+        changed = [row for row in rows if row["text"] != new[row["file_name"]]]
+        for row in changed:
+            row.update(text=new[row["file_name"]], caption_origin=ORIGIN)
+        if self._edits and changed:
+            edits = CaptionEdits.open(self._edits)  # anew: another tab may have saved too
+            for row in changed:
+                text = without_trigger(self._trigger, row["text"])
+                edits.record(row["source"], row["start"], row["end"], text)
+            edits.save()
         write_metadata(self._folder.path, rows)
+        self._saved()
         self._folder = VideoFolder.open(self._folder.path)
         self._texts = [clip.text for clip in self._folder]
         self._text.value = self.text
-        self._say("saved")
+        self._say(f"saved, also in {self._edits}" if self._edits else "saved")
         return True
 
     def _say(self, text: str = "") -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from cinelib.files import hash_of, write_text
 from cinelib.preparation import decoding
+from cinelib.preparation.caption_edits import ORIGIN, CaptionEdits
 from cinelib.preparation.captions import Caption, Captions, with_trigger
 from cinelib.preparation.dataset import METADATA, DatasetError, VideoFolder
 from cinelib.preparation.isolation import Child, ChildError
@@ -68,6 +69,7 @@ def write_dataset(
     width: int,
     fps: float,
     trigger: str = "",
+    edits: CaptionEdits | None = None,
     captioner: Captioner | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> tuple[VideoFolder | None, list[Decision]]:
@@ -87,7 +89,7 @@ def write_dataset(
                 except ChildError as error:
                     decision = replace(decision, decision="dropped", reason=f"undecodable: {error}", clip="")
                 else:
-                    caption = _caption(decision, captions, captioner, frames)
+                    caption = _caption(decision, captions, captioner, frames, edits)
                     decision = replace(
                         decision, note="; ".join(filter(None, (decision.note, _remark(caption))))
                     )
@@ -106,15 +108,24 @@ def write_dataset(
 
 
 def _caption(
-    decision: Decision, captions: Captions, captioner: Captioner | None, frames: np.ndarray
+    decision: Decision,
+    captions: Captions,
+    captioner: Captioner | None,
+    frames: np.ndarray,
+    edits: CaptionEdits | None,
 ) -> Caption:
-    found = captions.find(decision.file, decision.start, decision.end)
+    span = decision.file, decision.start, decision.end
+    found = captions.find(*span)
+    if edited := edits and edits.find(*span):
+        return replace(edited, fields=found.fields if found else {})
     if found is None and captioner is not None:
         return Caption(captioner(frames), {}, "captioner")
     return found or Caption("")
 
 
 def _remark(caption: Caption) -> str:
+    if caption.origin == ORIGIN:
+        return "caption edited by hand"
     silent = "the captioner answered with nothing" if caption.origin else "no caption found"
     return "" if caption.text else f"{silent}: the trigger phrase stands alone"
 

@@ -5,6 +5,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from cinelib.parameters import FolderPath, OptionalModelPath, Profile, VideoShape
+from cinelib.preparation.caption_edits import path_of
 
 
 class DataPreparation(VideoShape):
@@ -29,6 +30,15 @@ class DataPreparation(VideoShape):
     captioner: OptionalModelPath = Field(
         "", description="folder or hub id of a local vision-language model, empty for none"
     )
+
+    @property
+    def caption_edits(self) -> str:
+        """File of the captions that a person edited for this footage."""
+        return path_of(self.footage)
+
+    def own_files(self) -> tuple[str, ...]:
+        """Edited captions decide what is trained."""
+        return (self.caption_edits,)
 
     @model_validator(mode="after")
     def _span(self) -> Self:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cinelib.parameters import profile_values, resolve
 from cinelib.provenance import versions_of
+from cinelib.runs import space
 from cinelib.runs.inputs import given, hub_revision
 from cinelib.runs.workbook import Workbook
 from cinelib.stages import Requirements
@@ -53,7 +54,7 @@ def examine(workbook: Workbook, profile: str) -> list[Check]:
         decoder,
         encoder,
         kernel,
-        partial(disk, workbook.root, needed.disk),
+        partial(disk, workbook.runs, needed.disk),
         partial(memory, needed.memory),
         partial(accelerator, needed.gpu_memory),
         partial(writable, workbook.runs),
@@ -139,11 +140,11 @@ def kernel() -> Check:
     return Check("kernel", ok, f"python3 starts {command}", fix)
 
 
-def disk(root: Path, needed: float) -> Check:
-    """Free space for artefacts and, for the large models, their weights."""
-    free = shutil.disk_usage(root).free
-    fix = "free some space, or clone the workbook to a larger disk"
-    return Check("disk", free >= needed * _GIB, f"{readable_bytes(free)} free, {needed:g} GiB needed", fix)
+def disk(runs: Path, needed: float) -> Check:
+    """Free space for artefacts and, for the large models, their weights: on the disk that has the runs."""
+    free = space.free(runs)
+    found = f"{readable_bytes(free)} free at {space.existing(runs)}, {needed:g} GiB needed"
+    return Check("disk", free >= needed * _GIB, found, f"free some space, or {space.ELSEWHERE}")
 
 
 def memory(needed: float) -> Check:
@@ -180,10 +181,8 @@ def accelerator(needed: float) -> Check:
 
 def writable(runs: Path) -> Check:
     """Results can be written."""
-    runs.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=runs):
-        pass
-    return Check("writable", True, str(runs))
+    found = " ".join(space.problems(runs, "", needed=0))
+    return Check("writable", not found, found or str(runs), f"make it writable, or {space.ELSEWHERE}")
 
 
 def checkpoint(workbook: Workbook, profile: str) -> Check:

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ import yaml
 from cinelib import files
 from cinelib.files import Hashes, read_json, write_json, write_text
 from cinelib.parameters import StageParameters
-from cinelib.runs import inputs, manifest
+from cinelib.runs import duration, inputs, manifest, space
 from cinelib.runs.identity import Identity, changes, identify
 from cinelib.runs.process import WorkerFailed, work
-from cinelib.runs.progress import ProgressBoard
+from cinelib.runs.progress import Noted, ProgressBoard
 from cinelib.runs.stage import FOLDER_VARIABLE, UPSTREAM_VARIABLE
-from cinelib.runs.workbook import Workbook
+from cinelib.runs.workbook import RUNS_VARIABLE, Workbook
 
 _WAITING = "another run executes this stage; waiting for it"
 
@@ -125,6 +126,8 @@ def ensure(
             "parameters": values,
         }
         started = time.time()
+        seconds = duration.expected(job.workbook, job.stage, job.params.profile)
+        board = Noted(board, job.folder, seconds)
         board.start(job.label)
         try:
             took = work(order, _environment(job, threads), descriptor, job.label, board, cancel)
@@ -159,6 +162,7 @@ def _environment(job: StageJob, threads: int) -> dict[str, str]:
         FOLDER_VARIABLE: str(job.folder),
         UPSTREAM_VARIABLE: json.dumps({stage: str(folder) for stage, folder in job.upstream.items()}),
         "CINELIB_ROOT": str(job.workbook.root),
+        RUNS_VARIABLE: str(job.workbook.runs),
         "TQDM_DISABLE": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TOKENIZERS_PARALLELISM": "false",
@@ -185,6 +189,7 @@ def _finish(
         identity=dict(job.identity.parts),
         inputs=inputs.provenance(job.workbook.root, job.params, job.identity.parts["inputs"], hashes),
         upstream=upstream,
+        own_files={name: job.identity.parts["inputs"].get(name) for name in job.params.own_files()},
         seconds=round(time.time() - started, 2),
         kernel=dict(kernel),
         changed_while_executed=moved,
@@ -193,15 +198,24 @@ def _finish(
 
 
 def _kept(job: StageJob, reason: str) -> StageFailed:
-    """Move the failed execution to where nothing will remove it, and say where that is."""
+    """Move the failed execution to where nothing will remove it, and say where that is.
+
+    On a full disk it stays where it is, or is moved without a word of why: the error says it all the same.
+    """
+    reason = space.explained(reason, job.workbook.runs)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     failed = job.workbook.runs / "failed"
-    failed.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        failed.mkdir(parents=True, exist_ok=True)
     target = failed / f"{job.folder.name}-{stamp}"
     count = 1
     while target.exists():
         count += 1
         target = failed / f"{job.folder.name}-{stamp}-{count}"
-    job.folder.rename(target)
-    write_json(target / "failure.json", {"stage": job.stage, "id": job.id, "reason": reason})
+    try:
+        job.folder.rename(target)
+    except OSError:
+        return StageFailed(job.label, reason, job.folder)
+    with suppress(OSError):
+        write_json(target / "failure.json", {"stage": job.stage, "id": job.id, "reason": reason})
     return StageFailed(job.label, reason, target)

@@ -1,20 +1,19 @@
 """What a stage's result depends on, hashed: notebook, cinelib's modules, parameters, inputs, upstream ids.
 
+Of the notebook only the code that makes the result counts: no prose, no exercise, no check.
 Two executions with the same identity are the same stage, whichever run asks for it.
 """
 
 import inspect
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from cinelib.files import Hashes, digest
 from cinelib.parameters import StageParameters
 from cinelib.provenance import code_digest, module_files
-from cinelib.runs import inputs
+from cinelib.runs import inputs, notebook
 from cinelib.runs.workbook import Workbook
 
 _code_digest = cache(code_digest)  # by its text: stages have most modules in common
@@ -32,14 +31,14 @@ def identify(
     workbook: Workbook, params: StageParameters, upstream: Mapping[str, str], hashes: Hashes
 ) -> Identity:
     """The identity of a stage with these parameters and upstream ids."""
-    cells = notebook_cells(workbook.notebook(params.stage))
-    code = [source for kind, source, tags in cells if kind == "code" and "parameters" not in tags]
+    cells = notebook.read(workbook.notebook(params.stage))
+    code = notebook.code(cells)
     files = module_files(workbook.package, code)
     modules = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
     named = inputs.named(workbook.root, [*code, *modules.values()])
     read = {**inputs.marked(workbook.root, params), **named}
     parts = {
-        "notebook": digest(cells),
+        "notebook": digest(notebook.code_digests(cells)),
         "modules": {name: _code_digest(text) for name, text in modules.items()},
         "parameters": params.model_dump(mode="json"),
         "definition": digest(_definition(type(params))),
@@ -67,13 +66,6 @@ def changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
             more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
             found.append(f"{', '.join(differ[:3])}{more} changed")
     return found
-
-
-def notebook_cells(path: Path) -> list[tuple[str, str, list[str]]]:
-    """(type, source, tags) of each cell: what a notebook says, without outputs, counts and cell ids."""
-    # Read as the JSON that it is: importing nbformat takes longer than finding out that nothing changed.
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return [(cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in cells]
 
 
 def _definition(model: type[StageParameters]) -> list[str]:

@@ -28,8 +28,12 @@ def given(params: StageParameters) -> Iterator[tuple[str, str, str]]:
 
 
 def marked(root: Path, params: StageParameters) -> dict[str, Path]:
-    """Local paths among the parameters that name an input. A hub id is its own name; it has no local path."""
-    return {value: root / value for _, _, value in given(params) if (root / value).exists()}
+    """Local paths among the parameters that name an input, and the person's own files for the stage.
+
+    A hub id is its own name; it has no local path.
+    """
+    names = [*(value for _, _, value in given(params)), *params.own_files()]
+    return {value: root / value for value in names if (root / value).exists()}
 
 
 def named(root: Path, code: Iterable[str]) -> dict[str, Path]:

@@ -107,11 +107,10 @@ def _content(path: Path, entry: Mapping[str, Any], hashes: Hashes | None) -> str
     return hashes.file(path) if hashes else entry["sha256"]
 
 
-def newest(runs: Path, stage: str, profile: str, visits: bool = True) -> Path | None:
-    """The folder of the stage that finished last at `profile`; `visits` includes JupyterLab's."""
+def newest(runs: Path, stage: str, profile: str) -> Path | None:
+    """The folder of the stage that a run finished last at `profile`."""
     found = []
-    lab = [runs / "lab" / stage, runs / "lab" / f"{stage}.previous"] if visits else []
-    for folder in [*(runs / "stages").glob(f"{stage}-*"), *lab]:
+    for folder in (runs / "stages").glob(f"{stage}-*"):
         content = read(folder)
         if content and content["stage"] == stage and content["parameters"].get("profile") == profile:
             found.append((content["finished"], folder))

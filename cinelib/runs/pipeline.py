@@ -5,18 +5,16 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from cinelib.files import Cancelled, Hashes, write_text
+from cinelib.files import Cancelled, Hashes
+from cinelib.runs import record
 from cinelib.runs.execution import StageFailed, StageJob, ensure
 from cinelib.runs.plan import Plan
 from cinelib.runs.progress import ProgressBoard
-from cinelib.runs.workbook import RUN_FILE
 
 
 @dataclass
@@ -51,10 +49,11 @@ def run(plan: Plan, hashes: Hashes, board: ProgressBoard, jobs: int | None = Non
     A failed stage blocks what needs it; everything else goes on.
 
     Raises:
+        AnotherRun: the run's name belongs to another.
         KeyboardInterrupt: SIGINT or SIGTERM came; all kernels are stopped by then, finished stages stay.
     """
     jobs = jobs or default_jobs()
-    record(plan)
+    record.write(plan)
     cancel = threading.Event()
     with board, ThreadPoolExecutor(jobs) as pool, _signals():
         try:
@@ -63,7 +62,8 @@ def run(plan: Plan, hashes: Hashes, board: ProgressBoard, jobs: int | None = Non
             cancel.set()
             raise
         finally:
-            hashes.save()
+            with suppress(OSError):  # they are only remembered
+                hashes.save()
 
 
 class _Schedule:
@@ -159,30 +159,6 @@ def _signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def record(plan: Plan) -> Path:
-    """Write `run.yaml`: the stages that this run is made of, by their ids."""
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "name": plan.name,
-        "profile": plan.profile,
-        "stages": {
-            step.job.id: {
-                "notebook": step.job.stage,
-                "folder": step.job.folder.relative_to(plan.workbook.runs).as_posix(),
-                "given": list(step.given),
-                "variant": list(step.job.variant),
-                "needs": dict(step.job.needs),
-            }
-            for step in plan.steps
-        },
-    }
-    path = plan.folder / RUN_FILE
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)
-    return path
 
 
 def _cores() -> int:

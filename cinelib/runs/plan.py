@@ -1,6 +1,5 @@
 """A run before it runs: its stages in order, with ids, and for each whether and why it must be executed."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -9,12 +8,13 @@ from typing import Any
 
 from cinelib.files import Hashes, digest, read_json
 from cinelib.parameters import ParameterError, StageParameters, resolve
-from cinelib.runs import manifest
+from cinelib.runs import duration, manifest, space
 from cinelib.runs.execution import StageJob
 from cinelib.runs.identity import changes, identify
 from cinelib.runs.inputs import given
-from cinelib.runs.selection import Overrides, merge, with_dependencies
+from cinelib.runs.selection import Overrides, merge, run_name, with_dependencies
 from cinelib.runs.workbook import Workbook
+from cinelib.stages import Requirements
 from cinelib.style.parameters import StyleStage
 from cinelib.wan.catalogue import refusal
 
@@ -53,6 +53,15 @@ class Plan:
         """The run's own folder: `run.yaml` and `report.html`."""
         return self.workbook.run_folder(self.name)
 
+    def seconds(self) -> float | None:
+        """About how long what is to do takes, one stage after another; None where a stage never ran."""
+        known = [
+            duration.expected(self.workbook, step.job.stage, self.profile)
+            for step in self.steps
+            if not step.done
+        ]
+        return None if None in known else sum(known)
+
 
 def make(
     workbook: Workbook,
@@ -72,7 +81,8 @@ def make(
         ParameterError: the name cannot be a run's.
         PreflightError: all that is wrong with stages, values, inputs and space.
     """
-    workbook.run_folder(name or profile)
+    name = name or run_name(workbook, named, profile, overrides, *variants)
+    workbook.run_folder(name)
     stages = with_dependencies(workbook, named)
     layers = [merge(overrides, variant) for variant in variants or ({},)]
     problems: list[str] = []
@@ -86,7 +96,8 @@ def make(
         for stage in stages
         if not workbook.notebook(stage).is_file()
     ]
-    problems += _space(workbook, profile)
+    needed = workbook.requirements.get(profile, Requirements(memory=0, disk=0)).disk
+    problems += space.problems(workbook.runs, profile, needed)
     if problems:
         raise PreflightError("\n".join(dict.fromkeys(problems)))
     steps: dict[str, Step] = {}
@@ -96,7 +107,7 @@ def make(
             steps[chain[stage].id] = _step(chain[stage], steps, layer.get(stage, {}), hashes)
     if problems := _unfit_clips(steps):
         raise PreflightError("\n".join(problems))
-    return Plan(workbook, name or profile, profile, tuple(steps.values()))
+    return Plan(workbook, name, profile, tuple(steps.values()))
 
 
 def _resolved(
@@ -162,7 +173,7 @@ def _step(job: StageJob, before: Mapping[str, Step], given: Mapping[str, Any], h
 
 def _what_changed(job: StageJob) -> str:
     """Why no execution with this id exists: what differs from the last one of the same profile."""
-    last = manifest.newest(job.workbook.runs, job.stage, job.params.profile, visits=False)
+    last = manifest.newest(job.workbook.runs, job.stage, job.params.profile)
     parts = (read_json(last / manifest.FILE) or {}).get("identity") if last else None
     return "; ".join(changes(job.identity.parts, parts)) or "never ran" if parts else "never ran"
 
@@ -215,11 +226,3 @@ def _missing_inputs(workbook: Workbook, params: StageParameters) -> list[str]:
 def _looks_local(root: Path, value: str) -> bool:
     """A hub id is `owner/name`; anything else, or an owner that is a folder here, was meant as a path."""
     return value.count("/") != 1 or value.startswith((".", "/", "~")) or (root / value.split("/")[0]).is_dir()
-
-
-def _space(workbook: Workbook, profile: str) -> list[str]:
-    requirement = workbook.requirements.get(profile)
-    free = shutil.disk_usage(workbook.root).free / 2**30
-    if requirement is None or free >= requirement.disk:
-        return []
-    return [f"disk: {free:.1f} GiB free at {workbook.root}, profile {profile} needs {requirement.disk:g} GiB"]

@@ -7,12 +7,15 @@ from typing import Any, get_args, get_origin
 
 import yaml
 
+from cinelib.files import digest
 from cinelib.parameters import ParameterError, StageParameters, suggest
 from cinelib.runs.inputs import input_kind
 from cinelib.runs.workbook import Workbook
 
 Overrides = dict[str, dict[str, Any]]
 
+_LONGEST_NAME = 60
+_STRANGE = re.compile(r"[^A-Za-z0-9._=-]+")
 _FILE_KEYS = ("profile", "name", "notebooks", "parameters")
 _FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
@@ -124,6 +127,32 @@ def merge(*layers: Overrides) -> Overrides:
         for stage, values in layer.items():
             merged.setdefault(stage, {}).update(values)
     return merged
+
+
+def run_name(
+    workbook: Workbook, named: Sequence[str], profile: str, overrides: Overrides, *variants: Overrides
+) -> str:
+    """The profile's for the whole course as it is; a part of it, or other parameters, have their own.
+
+    `nano`, `nano-01`, `nano-02-02.seed=1`; long and unusual values are told apart by a hash.
+    """
+    whole = len(with_dependencies(workbook, named)) == len(workbook.stages)
+    parts = [] if whole else [_ordinal(stage) for stage in named]
+    given = [
+        f"{_ordinal(stage)}.{name}={value}"
+        for layer in (overrides, *variants)
+        for stage, values in layer.items()
+        for name, value in values.items()
+    ]
+    full = "-".join([profile, *parts, *given])
+    name = _STRANGE.sub("-", full)
+    return (
+        full if name == full and len(full) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}-{digest(full)[:6]}"
+    )
+
+
+def _ordinal(stage: str) -> str:
+    return stage.split("_", 1)[0]
 
 
 def _targets(workbook: Workbook, named: Sequence[str], key: str) -> list[tuple[str, str]]:

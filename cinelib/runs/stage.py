@@ -1,7 +1,7 @@
 """What a notebook sees of its stage: a folder, its upstream folders, metrics, figures and a log.
 
 The runner sets three environment variables and the notebook behaves as a stage of a run; without
-them the notebook is open in JupyterLab and writes to `papermill_runs/lab/<stage>/`.
+them the notebook is open in JupyterLab and writes to `lab/<stage>/` in the folder of runs.
 """
 
 import json
@@ -18,7 +18,9 @@ import yaml
 from cinelib.files import read_json, replacing, write_json, write_text
 from cinelib.parameters import StageParameters
 from cinelib.runs import manifest
-from cinelib.runs.workbook import find_root
+from cinelib.runs import upstream as upstreams
+from cinelib.runs.upstream import UpstreamError
+from cinelib.runs.workbook import find_root, runs_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,10 +29,6 @@ FOLDER_VARIABLE = "CINELIB_STAGE_FOLDER"
 UPSTREAM_VARIABLE = "CINELIB_UPSTREAM"
 
 _opened: dict[tuple[str, str | None], "Stage"] = {}
-
-
-class UpstreamError(LookupError):
-    """A stage's input was never made, or not at this profile."""
 
 
 class Stage:
@@ -50,28 +48,32 @@ class Stage:
         self.unattended = upstream is not None
         self._upstream = upstream
         self._started = time.time()
+        self._own_files = upstreams.own_files(root, params)
+        self._named: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Stage({self.params.stage}, profile={self.params.profile}, folder={self.folder})"
 
     def upstream(self, stage: str) -> Path:
-        """Folder of an earlier stage: this run's, or in JupyterLab the newest valid one of the same profile.
+        """Folder of an earlier stage: this run's, or in JupyterLab the newest one of the same profile.
+
+        Says once which one it is.
 
         Raises:
-            UpstreamError: there is none, or `stage` is not among this stage's `needs`.
+            UpstreamError: there is none; it was changed, or captions were edited, since it finished; or
+                `stage` is not among this stage's `needs`.
         """
         if stage not in self.params.needs:
             raise UpstreamError(
                 f"{self.params.stage} does not declare {stage!r} in `needs`: {self.params.needs}"
             )
         if self._upstream is not None:
-            return Path(self._upstream[stage])
-        found = manifest.newest(self.root / "papermill_runs", stage, self.params.profile)
-        if found is None:
-            raise UpstreamError(
-                f"no finished {stage} at profile {self.params.profile!r}; make it with: "
-                f"cinelib run {stage} --profile {self.params.profile}"
-            )
+            found = Path(self._upstream[stage])
+        else:
+            found = upstreams.newest(self.root, runs_folder(self.root), stage, self.params.profile)
+        if stage not in self._named:
+            self._named.add(stage)
+            self.log(f"{stage} is taken from {self._readable(found)}")
         return found
 
     def log(self, text: str) -> None:
@@ -105,19 +107,32 @@ class Stage:
         """End of the notebook: record device and peak memory; in JupyterLab also write the manifest."""
         write_json(self.folder / manifest.KERNEL_FILE, manifest.kernel_facts(self._started))
         if self._upstream is None:
-            manifest.write(
-                self.folder,
-                stage=self.params.stage,
-                stage_id="lab",
-                parameters=self.params.model_dump(mode="json"),
-                kernel=read_json(self.folder / manifest.KERNEL_FILE),
-            )
+            self._write_manifest()
             _opened.pop((self.params.stage, None), None)
         size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
         self.log(
             f"{self.params.stage} finished in {time.time() - self._started:.0f} s: "
-            f"{size / 1e6:.1f} MB in {self.folder.relative_to(self.root)}"
+            f"{size / 1e6:.1f} MB in {self._readable(self.folder)}"
         )
+
+    def amend(self) -> None:
+        """In JupyterLab a person changed the stage's files, say a caption: what is there now counts."""
+        self._own_files = upstreams.own_files(self.root, self.params)
+        if self._upstream is None and (self.folder / manifest.FILE).is_file():
+            self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        manifest.write(
+            self.folder,
+            stage=self.params.stage,
+            stage_id="lab",
+            parameters=self.params.model_dump(mode="json"),
+            kernel=read_json(self.folder / manifest.KERNEL_FILE),
+            own_files=self._own_files,
+        )
+
+    def _readable(self, folder: Path) -> Path:
+        return folder.relative_to(self.root) if folder.is_relative_to(self.root) else folder
 
 
 def open_stage(params: StageParameters) -> Stage:
@@ -136,7 +151,7 @@ def open_stage(params: StageParameters) -> Stage:
     if given:
         stage = Stage(params, root, Path(given), json.loads(os.environ.get(UPSTREAM_VARIABLE, "{}")))
     else:
-        folder = root / "papermill_runs" / "lab" / params.stage
+        folder = runs_folder(root) / "lab" / params.stage
         _make_room(folder)
         write_text(folder / "params.yaml", yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False))
         stage = Stage(params, root, folder, upstream=None)

@@ -10,7 +10,7 @@ import yaml
 from cinelib import files
 from cinelib.files import read_json
 from cinelib.parameters import ParameterError
-from cinelib.runs import manifest
+from cinelib.runs import duration, manifest
 from cinelib.runs.workbook import RUN_FILE, Workbook
 
 
@@ -23,6 +23,7 @@ class StageState:
         given: parameters that differ from the profile's values.
         variant: what tells it from the run's other executions of the notebook.
         manifest: None unless it is done.
+        progress: of one that runs: see `duration.progress`.
         failure: folder of the newest failed attempt.
     """
 
@@ -34,11 +35,19 @@ class StageState:
     variant: tuple[str, ...]
     manifest: Mapping[str, Any] | None
     failure: Path | None
+    progress: Mapping[str, Any] | None = None
 
     @property
     def label(self) -> str:
         """The notebook's name and what tells this execution from the run's others."""
         return " ".join((self.name, *self.variant))
+
+    def told(self) -> tuple[str, str]:
+        """The state in a word, and in words why or how far."""
+        word, _, reason = self.state.partition(": ")
+        if word.startswith("to do ("):
+            word, reason = "to do", word.removeprefix("to do (").removesuffix(")")
+        return word, duration.sentence(self.progress) if self.progress else reason
 
 
 @dataclass(frozen=True)
@@ -86,11 +95,23 @@ def _stage(workbook: Workbook, key: str, entry: Mapping[str, Any]) -> StageState
     elif files.is_held(workbook.lock(folder)):
         state = "running"
     elif failures:
-        state = "failed: " + (read_json(failures[-1] / "failure.json") or {}).get("reason", "unknown")
+        state = f"failed: {_reason(failures[-1])}"
     elif folder.exists():
         state = f"to do ({manifest.problem(folder)})"
     else:
         state = "to do"
     failure = failures[-1] if failures and not content else None
     given, variant = (tuple(entry.get(part, ())) for part in ("given", "variant"))
-    return StageState(entry.get("id", key), name, state, folder, given, variant, content, failure)
+    progress = duration.progress(folder) if state == "running" else None
+    return StageState(entry.get("id", key), name, state, folder, given, variant, content, failure, progress)
+
+
+def _reason(folder: Path) -> str:
+    """Why an execution failed: as its runner wrote it, else as its log ends: a full disk may keep it back."""
+    if told := (read_json(folder / "failure.json") or {}).get("reason"):
+        return told
+    log = folder / "log.txt"
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    lost = "no reason could be written, as on a full disk"
+    return f"{lost}; its log ends with: {last[:200]}" if last else f"{lost}, nor a log"

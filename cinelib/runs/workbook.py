@@ -11,9 +11,11 @@ from cinelib.parameters import ParameterError, Profile, StageParameters
 from cinelib.stages import PROFILES, REQUIREMENTS, STAGES, Requirements
 
 RUN_FILE = "run.yaml"  # in a run's folder
+RUNS_VARIABLE = "CINELIB_RUNS"  # a folder for what executions write, say on a larger disk
+OWN_WORK = "my_work"  # the reader's copies of the notebooks, and captions edited by hand
 _MARKERS = ("notebooks", "cinelib")
 _RESERVED = ("stages", "failed", "lab", "locks", "cache", "reference")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,79}")
 
 
 def find_root() -> Path:
@@ -34,6 +36,11 @@ def find_root() -> Path:
     )
 
 
+def runs_folder(root: Path) -> Path:
+    """Folder of everything that an execution writes: `papermill_runs`, or what CINELIB_RUNS names."""
+    return Path(os.environ.get(RUNS_VARIABLE) or root / "papermill_runs").expanduser().absolute()
+
+
 @dataclass(frozen=True)
 class Workbook:
     """Where notebooks, stages and runs lie. `stages` maps a notebook's name to its parameter model."""
@@ -43,11 +50,17 @@ class Workbook:
     profiles: Mapping[str, Profile] = field(default_factory=lambda: PROFILES)
     requirements: Mapping[str, Requirements] = field(default_factory=lambda: REQUIREMENTS)
     package: Path = Path(cinelib.__file__).parent  # whose modules' sources are part of a stage's identity
+    elsewhere: Path | None = None  # a folder for runs that was named; else `runs_folder`
 
     @property
     def runs(self) -> Path:
         """Folder of everything that an execution writes."""
-        return self.root / "papermill_runs"
+        return self.elsewhere or runs_folder(self.root)
+
+    @property
+    def reference(self) -> Path:
+        """The committed reference run, wherever runs are written."""
+        return self.root / "papermill_runs" / "reference"
 
     def notebook(self, stage: str) -> Path:
         """The committed notebook of `stage`."""
@@ -57,8 +70,7 @@ class Workbook:
         """Where a run's `run.yaml` and `report.html` lie. Raises ParameterError for a name that is none."""
         if not _NAME.fullmatch(name) or name in _RESERVED:
             raise ParameterError(
-                f"run name {name!r}: letters, digits, dot, dash and underscore, and none of "
-                + ", ".join(_RESERVED)
+                f"run name {name!r}: letters, digits and . _ = -, and none of " + ", ".join(_RESERVED)
             )
         return self.runs / name
 

@@ -140,8 +140,9 @@ def main() -> int:
     try:
         execute(job, report)
     except Exception as error:
-        print(_ANSI.sub("", str(error)), file=sys.stderr, flush=True)
-        report(error=_explain(error))
+        report(error=_explain(error))  # first: on a full disk there is no log to write to
+        with suppress(OSError):
+            print(_ANSI.sub("", str(error)), file=sys.stderr, flush=True)
         return 1
     finally:
         kill_descendants()  # what a notebook left running in the background

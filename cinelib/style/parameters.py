@@ -1,5 +1,7 @@
 """Notebook 02: what the LoRA is trained with."""
 
+import os
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -159,6 +161,13 @@ class StyleStage(Training, Adapter):
     cache: str = Field(
         "papermill_runs/cache", min_length=1, description="folder of latents, embeddings and checkpoints"
     )
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where `cache` is: untouched, it goes with the runs to the disk that CINELIB_RUNS names."""
+        runs = os.environ.get("CINELIB_RUNS")
+        untouched = self.cache == type(self).model_fields["cache"].default
+        return Path(runs, "cache") if runs and untouched else Path(self.cache)
 
     @model_validator(mode="after")
     def _measured(self) -> Self:

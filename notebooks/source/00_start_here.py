@@ -116,7 +116,7 @@ assert clip.latents[1] == (params.num_frames - 1) // 4 + 1  # the first frame is
 assert clip.tokens * 4 == clip.latents[1] * clip.latents[2] * clip.latents[3]  # patches of 1 x 2 x 2
 assert layers.count("transformer", WAN_14B["transformer"]) == 16_394_878_784  # the published count
 
-# %%
+# %% tags=["draws"]
 from cinelib import show
 
 still = sorted((stage.root / "data/storyboard").glob("*.jpg"))[0]  # a scene that no model here was trained on

@@ -130,7 +130,7 @@ slices = {
     "24 relabelled as 16": time_slice(relabelled),
 }
 
-# %%
+# %% tags=["draws"]
 figure = show.contact_sheet(
     list(slices.values()),
     list(slices),
@@ -282,7 +282,7 @@ pd.Series([f"{d.decision} {d.reason.split(':')[0]}" for d in decisions]).value_c
 # The whole folder as a timeline, one row a file. Green spans become clips. The small gaps are what $4k+1$ leaves over; the larger ones are fades.
 
 
-# %%
+# %% tags=["draws"]
 def draw_timeline(spans: list) -> "show.Figure":
     """One row a file; what was kept is green, what was dropped says why."""
     files = list(dict.fromkeys(d.file for d in spans))
@@ -421,15 +421,18 @@ def crop_box(source_width, source_height, width, height):
 # Each caption opens with the *trigger*, a phrase that stands for the look and that you will type later to call it. The dataset is built beside its final place and moved there when it is complete.
 
 # %%
+from cinelib.preparation.caption_edits import CaptionEdits
 from cinelib.preparation.clips import write_dataset
 
+edits = CaptionEdits.open(params.caption_edits)  # what you edited below in an earlier visit wins
+print(f"captions edited by hand: {len(edits)}")
 describe = None
 if params.captioner:
     from cinelib.preparation.captioner import VisionCaptioner
 
     describe = VisionCaptioner(params.captioner)
 dataset, decisions = write_dataset(
-    stage.folder / "dataset", decisions, captions, child, log=stage.log, captioner=describe,
+    stage.folder / "dataset", decisions, captions, child, log=stage.log, captioner=describe, edits=edits,
     height=params.height, width=params.width, fps=params.fps, trigger=params.trigger,
 )  # fmt: skip
 write_report(stage.folder / "decisions.csv", decisions)
@@ -485,12 +488,15 @@ few = dataset[:: max(1, len(dataset) // 4)][:4]
 show.play({clip.text.removeprefix(f"{params.trigger}, "): clip.path for clip in few}, width=240)
 
 # %% [markdown]
-# A wrong caption teaches a wrong word. Mend captions here; *Save* writes `metadata.jsonl`.
+# A wrong caption teaches a wrong word. Mend captions here. *Save* writes them into this dataset, and into a file of yours from which every later run takes them: the next stage trains on what you wrote.
 
 # %%
 from cinelib.preparation.caption_editor import CaptionEditor
 
-CaptionEditor(stage.folder / "dataset")
+editor = CaptionEditor(
+    stage.folder / "dataset", edits=params.caption_edits, trigger=params.trigger, saved=stage.amend
+)
+editor
 
 # %% [markdown]
 # ## 8. Did the motion survive?

@@ -204,7 +204,6 @@ figure
 
 # %%
 from dataclasses import replace
-from pathlib import Path
 
 from cinelib.style import encoded_clips
 
@@ -223,8 +222,8 @@ encoding = encoded_clips.Encoding(
 # %%
 from cinelib.style.cache import Cache
 
-store = Cache(params.cache)
-encoders = encoded_clips.Encoders(params.model, memory=Path(params.cache) / "hashes.json")
+store = Cache(params.cache_folder)
+encoders = encoded_clips.Encoders(params.model, memory=params.cache_folder / "hashes.json")
 film = encoded_clips.encode_clips(dataset, encoding, encoders, store)
 shuffled = encoded_clips.encode_clips(dataset, replace(encoding, shuffle_looks=True), encoders, store)
 null_prompt = encoded_clips.encode_text("", encoders, store)
@@ -371,7 +370,7 @@ from cinelib import provenance
 from cinelib.style import lora
 from cinelib.wan import layout
 
-hashes = Path(params.cache) / "hashes.json"
+hashes = params.cache_folder / "hashes.json"
 experts = layout.experts(params.model)  # transformers by name; only Wan2.2 A14B has two
 card = lora.AdapterCard(
     rank=params.rank,
@@ -497,7 +496,7 @@ def job(name: str, clips: list, recipe, expert: str = "transformer") -> Training
         strategy=params.strategy,
         samples=sampled if name == "style" and can_sample else None,
         board=stage.folder / "tensorboard" / (name if expert == "transformer" else f"{name}-{expert}"),
-    ).placed(Path(params.cache))
+    ).placed(params.cache_folder)
 
 
 # %% [markdown]
@@ -617,7 +616,7 @@ def curve(name: str) -> dict[str, tuple[list, list]]:
     }
 
 
-# %%
+# %% tags=["draws"]
 figure = show.curves(
     {**curve("loss"), "LoRA, on clips it trains on": curve("train_loss")["LoRA"]},
     xlabel="optimiser step",
@@ -813,7 +812,7 @@ for column in range(sizes.shape[1]):
         if hasattr(layer, "lora_A"):
             sizes[row, column] = update_size(layer)
 
-# %%
+# %% tags=["draws"]
 figure, (ax,) = show.new_figure(size=(6.5, 2.6), title="Where the LoRA moved the model")
 ax.imshow(sizes, cmap="Blues", aspect="auto")
 ax.set_yticks(range(len(kinds)), kinds)
@@ -1067,7 +1066,7 @@ def first_third(clip: np.ndarray) -> np.ndarray:
     return clip[np.linspace(1, max(1, len(clip) // 3), 3).round().astype(int)]
 
 
-# %%
+# %% tags=["draws"]
 @show.styled()
 def draw_strips(part) -> None:
     """A column a scene, a row an arm: three frames at fixed noise."""
@@ -1087,7 +1086,7 @@ def draw_strips(part) -> None:
         ax.set_title(scene.world)
 
 
-# %%
+# %% tags=["draws"]
 def draw_numbers(part) -> None:
     """Held-out loss by noise level, and the distance to the film's colours."""
     left, right = part.subplots(1, 2)
@@ -1106,7 +1105,7 @@ def draw_numbers(part) -> None:
     right.set(ylabel="CIELAB units", title="Grade distance to the film (dotted: one clip of it)")
 
 
-# %%
+# %% tags=["draws"]
 from matplotlib.figure import Figure
 
 with show.styled():

@@ -433,7 +433,7 @@ signature = show.filmstrip(
 stage.save_figure(signature, "signature")
 signature
 
-# %%
+# %% tags=["draws"]
 strips = [sequences[arm][scene.name] for scene in scenes[:2] for arm in sequences]
 figure = show.before_after(
     strips,

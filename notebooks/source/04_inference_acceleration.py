@@ -386,7 +386,7 @@ frontier.style.format(precision=3).hide()
 # %% [markdown]
 # *motion kept* is the mean ratio of speed to the judge's clip: 1 is all of it. A shortcut may leave each frame pretty and freeze the film. That is why no perceptual number stands alone here.
 
-# %%
+# %% tags=["draws"]
 figure = show.frontier(
     [(row["setting"], 1 / row["speed-up"], row[distance.name]) for row in table],
     xlabel="time, the plain sampler is 1 (median over scenes)",

@@ -371,7 +371,7 @@ def weight_of_first(s, p, count):
 #
 # Here is the velocity's error on 96 clips that were never trained on, with noise that never changes. Latent frame 0 is given, so 1 to 4 count. An error of 1 is about that of a guess. It was looked at once a minute.
 
-# %%
+# %% tags=["draws"]
 tests = history["held_out"]
 steps = [test["steps"] for test in tests]
 levels = list(tests[0]["held_out"]["average"])
@@ -438,7 +438,7 @@ pd.DataFrame(averages).style.format(precision=4)
 #
 # The training losses of all stages follow. `clip` is the image-text model, `language` the text encoder, `viewer` the network of section 6: these three are kept from the first training. The autoencoder's steps are counted from the start of the card's run.
 
-# %%
+# %% tags=["draws"]
 learned = {name: row for name, row in history["stages"].items() if row["losses"]}
 figure, axes = show.new_figure(
     1, len(learned), size=(13, 2.4), title="Training losses of the shipped weights"
@@ -524,7 +524,7 @@ pd.DataFrame(measured).T[["value", "unit", "n"]]
 # %% [markdown]
 # Where in time does a clip fall behind? On the left, each frame is compared with the real frame of the same moment, by the features of single pictures. On the right, pixel by pixel, on the scenes in which only the camera moves and the subject stays in its place. `round_trip` is the autoencoder alone: no transformer can be better.
 
-# %%
+# %% tags=["draws"]
 arms = ["generated", "round_trip", "first_frame_repeated", "first_frame_zoomed"]
 kinds = {"frame_distance": "spreads of the real frames", "psnr_over_time": "PSNR, dB"}
 figure, axes = show.new_figure(1, 2, size=(12, 3.4), title="Generated and real clips, frame by frame")

@@ -6,7 +6,6 @@
 
 import argparse
 import ast
-import hashlib
 import os
 import re
 import sys
@@ -21,9 +20,12 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from cinelib.runs.notebook import cell_id, edited
+
 NOTEBOOKS = Path(__file__).resolve().parents[1]
 GROUP = ("hint", "check", "wrong")  # the cells that belong to the exercise above them
-TAGS = {"parameters", "context", "exercise", "quiz", *GROUP}
+TAGS = {"parameters", "context", "exercise", "quiz", "draws", *GROUP}
+FOLDED = {"check", "draws"}  # a check gives the answer away, and how a picture is drawn is not the lesson
 BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
 _REGION = re.compile(rf"^([ \t]*){BEGIN}\n(?:.*\n)*?[ \t]*{END}$", re.MULTILINE)
 STUB = "raise NotImplementedError  # your turn"
@@ -32,6 +34,10 @@ Variant = Literal["stub", "solution", "wrong"]
 
 class CourseError(ValueError):
     """A notebook source breaks a rule of the course."""
+
+
+class EditedByHand(CourseError):
+    """A notebook holds what somebody wrote into it since it was built: perhaps answers to exercises."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,8 @@ def build(path: Path) -> NotebookNode:
             text = _quiz(text, f"{path.name}, cell {number}")
         new = new_code_cell if cell.kind == "code" else new_markdown_cell
         metadata = {"tags": [cell.tag]} if cell.tag else {}
+        if cell.tag in FOLDED:
+            metadata["jupyter"] = {"source_hidden": True}  # a click in JupyterLab opens it
         cells.append(new(source=text, metadata=metadata, id=_cell_id(cell.kind, text, counts)))
     notebook = new_notebook(cells=cells)
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -186,8 +194,7 @@ def _quiz(text: str, where: str) -> str:
 
 
 def _cell_id(kind: str, text: str, counts: dict[str, int]) -> str:
-    # From the content, so that an edit changes the id of no other cell.
-    digest = hashlib.sha256(f"{kind}\n{text}".encode()).hexdigest()[:12]
+    digest = cell_id(kind, text)
     counts[digest] = counts.get(digest, 0) + 1
     return digest if counts[digest] == 1 else f"{digest}-{counts[digest]}"
 
@@ -206,9 +213,18 @@ def drift(folder: Path = NOTEBOOKS, names: Sequence[str] = ()) -> list[str]:
     return differing
 
 
-def write(path: Path, folder: Path = NOTEBOOKS) -> Path:
-    """Build one source and replace its notebook in one step."""
+def write(path: Path, folder: Path = NOTEBOOKS, force: bool = False) -> Path:
+    """Build one source and replace its notebook in one step.
+
+    Raises:
+        EditedByHand: unless `force`; the notebook is left as it is.
+    """
     target = folder / f"{path.stem}.ipynb"
+    if not force and target.is_file() and (count := edited(target)):
+        raise EditedByHand(
+            f"{target.name} was edited by hand ({count} cells) and is kept as it is; "
+            "move it away, or build it with --force to lose the edits"
+        )
     partial = folder / f".{path.stem}.{os.getpid()}.partial"
     partial.write_text(nbformat.writes(build(path)) + "\n", "utf-8")
     return partial.replace(target)
@@ -222,6 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=["build"])
     parser.add_argument("names", nargs="*", metavar="NAME", help="notebooks to build, all by default")
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a notebook differs")
+    parser.add_argument("--force", action="store_true", help="replace notebooks that were edited by hand too")
     parser.add_argument("--folder", type=Path, default=NOTEBOOKS, help="the folder of notebooks")
     options = parser.parse_args(arguments)
     known = {path.stem: path for path in sources(options.folder)}
@@ -233,11 +250,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in (differing := drift(options.folder, chosen if options.names else ())):
                 print(f"{name} differs from its source; run `make notebooks`", file=sys.stderr)
             return 1 if differing else 0
-        for name in chosen:
-            print(write(known[name], options.folder))
+        return max((_write(known[name], options) for name in chosen), default=0)
     except CourseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _write(source: Path, options: argparse.Namespace) -> int:
+    try:
+        print(write(source, options.folder, options.force))
+    except EditedByHand as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -34,7 +34,7 @@ def current(workbook: Workbook, index: Mapping[str, Any]) -> dict[str, str]:
     for name, text in texts.items():
         text = _filled(text, "notebooks", _notebooks(workbook, text, index))
         text = _filled(text, "times", _times(workbook, index))
-        text = _filled(text, "trainings", results.over_trainings(workbook.runs / "reference"))
+        text = _filled(text, "trainings", results.over_trainings(workbook.reference))
         texts[name] = _filled(text, "results", results.table(found)) if found else text
     return texts
 

@@ -19,7 +19,7 @@ import results
 
 from cinelib.files import Hashes, digest, read_json, write_json, write_text
 from cinelib.runs import manifest, state
-from cinelib.runs.identity import notebook_cells
+from cinelib.runs import notebook as notebooks
 from cinelib.runs.workbook import Workbook, find_root
 
 INDEX = "data/reference.json"  # under data/, so that what reads it counts it among its inputs
@@ -33,7 +33,7 @@ class UnfitRun(ValueError):
 
 def folder(workbook: Workbook) -> Path:
     """Where the reference run lies."""
-    return workbook.runs / "reference"
+    return workbook.reference
 
 
 def read_index(root: Path) -> Mapping[str, Any] | None:
@@ -43,10 +43,8 @@ def read_index(root: Path) -> Mapping[str, Any] | None:
 
 def code_digest(notebook: Path) -> str:
     """Hash of a notebook's code. Prose may be mended without executing everything again."""
-    cells = notebook_cells(notebook)
-    return digest(
-        [source for kind, source, tags in cells if kind == "code" and "injected-parameters" not in tags]
-    )
+    cells = notebooks.read(notebook)
+    return digest([c.source for c in cells if c.kind == "code" and "injected-parameters" not in c.tags])
 
 
 def stale(workbook: Workbook) -> list[str]:
@@ -156,7 +154,10 @@ def _portable(path: Path, root: Path) -> str:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 raise UnfitRun(f"{path.parent.name}: a cell ended in {output.ename}")
-        cell.metadata = nbformat.from_dict({"tags": list(cell.metadata.get("tags", []))})
+        tags = list(cell.metadata.get("tags", []))
+        folded = cell.metadata.get("jupyter", {}).get("source_hidden") or "injected-parameters" in tags
+        folding = {"jupyter": {"source_hidden": True}} if folded else {}  # what the parameters cell has shown
+        cell.metadata = nbformat.from_dict({"tags": tags, **folding})
     notebook.metadata.pop("papermill", None)
     return nbformat.writes(notebook).replace(f"{root}/", "").replace(str(root), ".") + "\n"
 

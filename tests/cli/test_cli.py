@@ -3,8 +3,11 @@
 import json
 import os
 import pty
+import re
+import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -12,12 +15,16 @@ from pathlib import Path
 import psutil
 import pytest
 import toy_film
+import yaml
+from toy_film.parameters import Cut
 from typer.testing import CliRunner
 
+from cinelib import __version__ as cinelib_version
+from cinelib import files
 from cinelib.cli import shell
 from cinelib.cli.app import app
 from cinelib.files import read_json
-from cinelib.runs import doctor, pipeline
+from cinelib.runs import doctor, execution, notebook, record, space
 from cinelib.stages import PROFILES
 
 WIDE = {"COLUMNS": "200"}
@@ -103,7 +110,7 @@ def test_a_full_disk_is_told_in_one_line(finished, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "papermill_runs/full/run.yaml")
 
-    monkeypatch.setattr(pipeline, "record", full)
+    monkeypatch.setattr(record, "write", full)
     answer = cinelib(finished, "run", "01", "--name", "full")
     assert answer.exit_code == 1
     assert "No space left on device" in answer.stderr
@@ -221,7 +228,7 @@ def test_lab_serves_the_notebooks_with_the_profile_in_their_environment(finished
             assert time.monotonic() < deadline
             time.sleep(0.5)
         server = json.loads(found[0].read_text())
-        address = f"{server['url']}api/contents/notebooks?token=t"
+        address = f"{server['url']}api/contents/my_work?token=t"
         with urllib.request.urlopen(address, timeout=60) as answer:
             names = {entry["name"] for entry in json.load(answer)["content"]}
         assert names == {f"{stage}.ipynb" for stage in finished.stages}
@@ -275,3 +282,170 @@ def test_settings_that_a_model_was_not_released_for_are_noted():
     result = CliRunner().invoke(app, ["run", "02", "--dry-run", "--profile", "smoke", "-p", model])
     assert result.exit_code == 0, result.output
     assert "note: height is 32" in result.output
+
+
+@pytest.fixture
+def toy(finished, tmp_path):
+    """A copy of the finished workbook, to change."""
+    shutil.copytree(finished.root, tmp_path / "film")
+    return toy_film.opened(tmp_path / "film")
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_lab_opens_copies_and_overwrites_none_that_was_touched(toy, monkeypatch):
+    opened = []
+    monkeypatch.setattr(os, "execve", lambda *call: opened.append(call))
+    monkeypatch.setattr(notebook, "edited", lambda path: "mine" in path.read_text())
+    own = toy.root / "my_work"
+    assert cinelib(toy, "lab").exit_code == 0
+    assert {path.stem for path in own.iterdir()} == set(toy.stages)
+    (_, words, _) = opened[0]
+    assert "--LabApp.default_url=/lab/tree/my_work/00_sound.ipynb" in words
+    assert "--MappingKernelManager.cull_idle_timeout=1800" in words
+
+    (own / "01_cut.ipynb").write_text(
+        (own / "01_cut.ipynb").read_text().replace("takes = ", "mine = takes = ")
+    )
+    (own / "03_prints.ipynb").write_text("no notebook any more")
+    for stage in ("00_sound", "01_cut", "03_prints"):
+        toy.notebook(stage).write_text(
+            toy.notebook(stage).read_text().replace('"id": "cell-', '"id": "other-')
+        )
+    answer = cinelib(toy, "lab")
+    assert answer.stdout.count("is yours and kept") == 1 and "my_work/01_cut.ipynb is yours" in answer.stdout
+    assert "mine = takes = " in (own / "01_cut.ipynb").read_text()
+    assert (own / "03_prints.ipynb").read_text() == "no notebook any more"
+    assert (own / "00_sound.ipynb").read_text() == toy.notebook("00_sound").read_text()
+
+
+def test_a_part_or_a_change_has_a_name_of_its_own_and_no_record_is_replaced(toy):
+    def runs():
+        return sorted(path.parent.name for path in toy.runs.glob("*/run.yaml"))
+
+    for folder in toy.runs.glob("*/run.yaml"):
+        shutil.rmtree(folder.parent) if folder.parent.name != "nano-01" else None
+    first = (toy.runs / "nano-01" / "run.yaml").read_text()
+    assert cinelib(toy, "run", "01", "-p", "01.width=1").exit_code == 0
+    assert runs() == ["nano-01", "nano-01-01.width=1"]
+    whole = json.loads(cinelib(toy, "run", "--dry-run", "--json").stdout)
+    changed = json.loads(cinelib(toy, "run", "--dry-run", "--json", "-p", "02.label=a b").stdout)
+    longer = json.loads(cinelib(toy, "run", "--dry-run", "--json", "-p", f"02.label={'x' * 90}").stdout)
+    assert whole["name"] == "nano"
+    assert changed["name"].startswith("nano-02.label=a-b-") and len(longer["name"]) < 70
+
+    taken = cinelib(toy, "run", "01", "-p", "01.seed=1", "--name", "nano-01")
+    assert taken.exit_code == 2 and "is the record of another run (profile nano: 01_cut)" in taken.stderr
+    assert (toy.runs / "nano-01" / "run.yaml").read_text() == first
+    assert cinelib(toy, "run", "00", "01", "--name", "nano-01").exit_code == 0  # more stages: nothing is lost
+
+    edit(toy.notebook("01_cut"), "takes = ", "takes = all_takes = ")
+    assert cinelib(toy, "run", "00", "01", "--name", "nano-01").exit_code == 0
+    (kept,) = (toy.runs / "nano-01").glob("run-*.yaml")
+    assert (
+        "00_sound" in kept.read_text() and kept.read_text() != (toy.runs / "nano-01" / "run.yaml").read_text()
+    )
+    assert runs() == ["nano-01", "nano-01-01.width=1"]
+
+
+def only_stage(toy):
+    record = yaml.safe_load((toy.runs / "nano-01" / "run.yaml").read_text())
+    return [toy.runs / entry["folder"] for entry in record["stages"].values()]
+
+
+def test_status_fits_80_columns_with_names_that_can_be_copied(toy):
+    (folder,) = only_stage(toy)
+    long = "04_inference_acceleration-870474d5c8d1"
+    edit(toy.runs / "nano-01" / "run.yaml", folder.name, long)
+    folder.rename(toy.runs / "stages" / long)
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["status", "nano-01"], obj=toy).stdout
+    assert long in shown and max(map(len, shown.splitlines())) <= 80
+    assert re.search(r"done +[\d.]+ s  20\d\d-\d\d-\d\d \d\d:\d\d$", shown, re.MULTILINE)
+
+
+def test_status_names_the_cell_that_runs_and_what_to_expect(toy):
+    (folder,) = only_stage(toy)
+    (folder / "manifest.json").unlink()
+    progress = {"cell": 3, "cells": 7, "began": time.time() - 65, "expected": 260}
+    (folder / ".progress.json").write_text(json.dumps(progress))
+    with files.held(toy.lock(folder), threading.Event(), lambda: None):
+        shown = cinelib(toy, "status", "nano-01").stdout
+        (run,) = json.loads(cinelib(toy, "status", "nano-01", "--json").stdout)
+    assert "running: cell 3 of 7, after 1 min 05 s of about 4 min" in shown
+    assert run["stages"][0]["state"] == "running" and run["stages"][0]["progress"] == progress
+
+
+def test_a_failure_whose_reason_could_not_be_written_is_told_by_its_log(toy):
+    (folder,) = only_stage(toy)
+    failed = toy.runs / "failed" / f"{folder.name}-20260101-000000"
+    failed.parent.mkdir(exist_ok=True)
+    folder.rename(failed)
+    (failed / "log.txt").write_text("one\nOSError: No space left on device\n\n")
+    shown = " ".join(cinelib(toy, "status", "nano-01").stdout.split())
+    assert "no reason could be written" in shown and "OSError: No space left on device" in shown
+    (failed / "log.txt").unlink()
+    assert "nor a log" in " ".join(cinelib(toy, "status", "nano-01").stdout.split())
+
+
+def test_answers_as_json_are_all_that_is_on_standard_output(toy):
+    done = cinelib(toy, "run", "02", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["ok"] and Path(answer["report"]).is_file() and answer["name"] == "nano-02"
+    assert [answer["stages"][key] for key in answer["executed"]] == ["02_grade"]
+    assert [answer["stages"][key] for key in answer["reused"]] == ["01_cut"]
+    assert "02_grade: started" in done.stderr
+    failed = json.loads(cinelib(toy, "run", "02", "--json", "-p", "02.fail=true").stdout)
+    assert not failed["ok"] and "the film tore" in json.dumps(failed["failed"])
+    parameters = json.loads(cinelib(toy, "params", "02", "--json", "--profile", "smoke").stdout)
+    assert parameters["notebook"] == "02_grade" and parameters["profile"] == "smoke"
+    assert parameters["parameters"]["strength"]["allowed"] == ">= 1, <= 9"
+    planned = json.loads(cinelib(toy, "run", "02", "--json", "--dry-run").stdout)
+    said = cinelib(toy, "run", "02", "-p", "02.seed=5", "--name", "five").stdout
+    assert re.search(r"2 stages, 1 to execute, about \d+ s one after another", said)
+    assert re.search(r"02_grade: started, about \d+ s", said)
+    assert planned["expected_seconds"] == 0 and all(stage["done"] for stage in planned["stages"])
+    again = json.loads(cinelib(toy, "run", "02", "--json", "--dry-run", "-p", "02.seed=4").stdout)
+    assert 1 < again["expected_seconds"] < 100
+
+
+def test_the_version_is_the_packages():
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"cinelib {cinelib_version}\n"
+
+
+def test_runs_may_be_on_another_disk(toy, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    assert cinelib(toy, "run", "01", "--runs", str(scratch)).exit_code == 0
+    assert (scratch / "nano-01" / "report.html").is_file() and list((scratch / "stages").glob("01_cut-*"))
+    assert "done" in cinelib(toy, "status", "--runs", str(scratch)).stdout
+    monkeypatch.setenv("CINELIB_RUNS", str(scratch))
+    assert [run["name"] for run in json.loads(cinelib(toy, "status", "--json").stdout)] == ["nano-01"]
+
+
+def test_a_folder_for_runs_that_cannot_be_written_is_named_before_the_work(toy, monkeypatch):
+    monkeypatch.setattr(space.os, "access", lambda path, mode: "nowhere" not in str(path))
+    (toy.root / "nowhere").mkdir()
+    answer = cinelib(toy, "run", "01", "--runs", str(toy.root / "nowhere" / "deep"))
+    assert answer.exit_code == 2
+    assert f"error: {toy.root}/nowhere cannot be written" in answer.stderr and "--runs DIR" in answer.stderr
+
+
+def test_a_disk_that_fills_up_says_where_and_what_helps(toy, monkeypatch):
+    code = ["raise OSError(28, 'No space left on device', 'clip.mp4')"]
+    toy_film.write_notebook(toy, Cut, code)
+    answer = cinelib(toy, "run", "01")
+    assert answer.exit_code == 1
+    assert re.search(r"No space left.*clip.mp4.* \([\d.]+ .iB free at .*: free some", answer.stderr)
+    assert str(toy.runs) in answer.stderr
+    assert "free at" in " ".join(cinelib(toy, "status", "nano-01").stdout.split())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(execution, "write_json", full)
+    answer = cinelib(toy, "run", "01", "-p", "01.seed=1")
+    assert answer.exit_code == 1 and "No space left on device" in answer.stderr
+    assert "unknown" not in cinelib(toy, "status", "nano-01-01.seed=1").stdout

@@ -251,3 +251,29 @@ def test_caption_editor_mends_and_saves(handmade):
     previous.click()
     assert editor.text == "a bell tower"
     assert not list(folder.glob("*metadata.jsonl.*"))
+
+
+def test_the_editor_keeps_edits_in_a_file_of_the_persons_and_puts_the_trigger_back(handmade, tmp_path):
+    from cinelib.preparation.caption_editor import CaptionEditor
+    from cinelib.preparation.caption_edits import CaptionEdits
+
+    folder, rows, save = handmade
+    save(
+        [
+            {**row, "text": f"my film, {row['text']}", "source": "roll.mov", "start": 0, "end": 2}
+            for row in rows[:1]
+        ]
+    )
+    path, told = tmp_path / "mine" / "roll.csv", []
+    editor = CaptionEditor(folder, edits=path, trigger="my film", saved=lambda: told.append(1))
+    editor.write("a bell tower")
+    assert not path.exists() and editor.save() and told == [1]
+    assert editor.text == VideoFolder.open(folder)[0].text == "my film, a bell tower"
+    assert CaptionEdits.open(path).find("roll.mov", 0, 2).text == "a bell tower"
+    assert path.parent.name in editor.children[-1].children[-1].value  # where it was saved is said
+
+    path.write_text("something else")
+    editor.write("a well")
+    before = (folder / "metadata.jsonl").read_bytes()
+    assert not editor.save() and (folder / "metadata.jsonl").read_bytes() == before
+    assert path.read_text() == "something else" and "not saved" in editor.children[-1].children[-1].value

@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from course import CourseError, assemble, build, drift, exercises, stub_of, write
 
+from cinelib.runs.notebook import edited
+
 SOURCE = '''# %% [markdown]
 # # A lesson
 
@@ -74,6 +76,8 @@ def test_built_notebook_is_valid_and_holds_what_the_learner_gets(source):
     assert hint.count("<details>") == hint.count("</details>") == 2
     assert texts[-1] == "Why?\n\n<details><summary>Answer</summary>\n\nBecause.\n\n</details>"
     assert [c.metadata.get("tags") for c in notebook.cells].count(["parameters"]) == 1
+    folded = [c.metadata["tags"] for c in notebook.cells if c.metadata.get("jupyter")]
+    assert folded == [["check"]], "it gives the answer away"
 
 
 def test_ids_are_unique_valid_and_survive_edits_elsewhere(source):
@@ -162,3 +166,38 @@ def test_command_line_names_what_differs(source, capsys):
     with pytest.raises(SystemExit):
         course.main(["build", "08_other", *folder])
     assert "no source for ['08_other']" in capsys.readouterr().err
+
+
+def solve(folder):
+    """As JupyterLab saves it: the answer in the exercise's cell, a cell of the reader's, outputs."""
+    path = folder / "07_lesson.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    (cell,) = [cell for cell in notebook.cells if "exercise" in cell.metadata.get("tags", [])]
+    cell.source = cell.source.replace("raise NotImplementedError  # your turn", "return a + b")
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_building_again_keeps_an_answer_and_says_so(source, capsys):
+    folder = source.parents[1]
+    write(source, folder)
+    path = solve(folder)
+    rewrite(source, "# Because.", "# Since.")
+    assert course.main(["build", "--folder", str(folder)]) == 1
+    assert "07_lesson.ipynb was edited by hand (1 cells)" in capsys.readouterr().err
+    assert "return a + b" in path.read_text() and "Since." not in path.read_text()
+    assert course.main(["build", "--force", "--folder", str(folder)]) == 0
+    assert "return a + b" not in path.read_text() and "Since." in path.read_text()
+
+
+def test_a_cell_that_was_added_is_an_edit_and_outputs_are_none(source):
+    folder = source.parents[1]
+    path = write(source, folder)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].execution_count = 3
+    nbformat.write(notebook, path)
+    assert edited(path) == 0 and write(source, folder)
+    notebook.cells.append(nbformat.v4.new_code_cell("mine = 1"))
+    nbformat.write(notebook, path)
+    with pytest.raises(course.EditedByHand):
+        write(source, folder)

@@ -92,3 +92,37 @@ def test_expect_states_what_should_be_true():
     expect(True, "unused")
     with pytest.raises(ExerciseFailed, match=r"the loss falls\nlikely cause: sign"):
         expect(torch.tensor(False), "the loss falls", because="sign")
+
+
+@pytest.mark.parametrize("test", ["equal", "close", "shape", "unpacked", "attribute"])
+def test_an_answer_without_a_return_is_asked_whether_it_returns(test, capsys):
+    def answer():
+        _ = 4
+
+    with check("1.1"):
+        if test == "equal":
+            expect_equal(answer(), 4, because="something else")
+        elif test == "close":
+            expect_close(answer(), 4.0)
+        elif test == "shape":
+            expect_shape(answer(), (1,))
+        elif test == "unpacked":
+            _, _ = answer()
+        else:
+            _ = answer().size
+    text = capsys.readouterr().out
+    assert "did you return the result?" in text and "something else" not in text
+
+
+def test_outcomes_are_coloured_where_colours_are_shown_and_plain_elsewhere(monkeypatch, capsys):
+    def outcomes():
+        with check("1.1"):
+            pass
+        with check("1.2"):
+            expect_equal(5, 4)
+        return capsys.readouterr().out
+
+    assert "\x1b" not in outcomes()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    green, red = outcomes().splitlines()[:2]
+    assert green.startswith("\x1b[1;32m[passed]\x1b[0m") and red.startswith("\x1b[1;31m[not yet]\x1b[0m")

@@ -62,6 +62,8 @@ def test_a_finished_run_is_copied_without_this_machines_paths(workbook):
     text = (target / "00_toy.ipynb").read_text()
     assert str(workbook.root) not in text and "saved papermill_runs/x" in text
     assert "papermill" not in nbformat.reads(text, 4).metadata and "start_time" not in text
+    shown = [not cell.metadata.get("jupyter") for cell in nbformat.reads(text, 4).cells]
+    assert shown == [False, True], "the values that Papermill injects stand in the cell above"
     entry = read_index(workbook.root)["stages"]["00_toy"]
     assert (entry["seconds"], entry["peak_rss_bytes"]) == (12.5, 3 * 2**30)
     assert read_index(workbook.root)["matmul_rate"] == 1e9
@@ -103,7 +105,7 @@ def test_what_is_not_finished_clean_or_small_is_refused_and_leaves_nothing(workb
     (workbook.runs / "mine" / "run.yaml").write_text(text)
     with pytest.raises(UnfitRun, match="00_toy more than once"):
         write(workbook, "mine")
-    assert not (workbook.runs / "reference").exists() and not (workbook.root / INDEX).exists()
+    assert not (workbook.reference).exists() and not (workbook.root / INDEX).exists()
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_what_the_run_shows_goes_to_readme_and_index(workbook, monkeypatch):
     monkeypatch.setattr(reference.cover, "draw", lambda run, root: Figure(figsize=(4, 1), dpi=100))
     write(workbook, "mine")
     assert "old" not in readme.read_text() and "| 20.0 | 18.0 |" in readme.read_text()
-    assert Image.open(workbook.runs / "reference" / reference.COVER).size == (400, 100)
+    assert Image.open(workbook.reference / reference.COVER).size == (400, 100)
 
 
 def test_a_stages_picture_is_copied_at_a_readable_size(workbook):
@@ -194,7 +196,7 @@ def test_a_stages_picture_is_copied_at_a_readable_size(workbook):
     figures.mkdir()
     Image.new("RGB", (2000, 1000)).save(figures / "signature.png")
     write(workbook, "mine")
-    assert Image.open(workbook.runs / "reference" / "00_toy.jpg").size == (1200, 600)
+    assert Image.open(workbook.reference / "00_toy.jpg").size == (1200, 600)
 
 
 REFERENCE = NOTEBOOKS.parent / "papermill_runs" / "reference"

@@ -16,8 +16,8 @@ from toy_film.parameters import Cut, Grade, Sound
 from typer.testing import CliRunner
 
 from cinelib.cli.app import app
-from cinelib.files import Hashes
-from cinelib.runs import execution, manifest, pipeline, plan, progress, report, state
+from cinelib.files import Hashes, write_json
+from cinelib.runs import duration, execution, manifest, pipeline, plan, progress, report, state
 
 CHAIN = ["01_cut", "02_grade", "03_prints"]
 
@@ -139,7 +139,7 @@ def test_the_reason_names_what_changed(workbook):
     assert planned(workbook).steps[1].reason == "toy_film.paint changed; footage changed"
 
 
-def test_a_changed_notebook_is_executed_again_but_outputs_and_cell_ids_do_not_count(workbook):
+def test_a_notebooks_code_counts_and_not_its_outputs_ids_prose_answers_and_checks(workbook):
     path = workbook.notebook("02_grade")
     content = json.loads(path.read_text())
     for cell in content["cells"]:
@@ -149,6 +149,13 @@ def test_a_changed_notebook_is_executed_again_but_outputs_and_cell_ids_do_not_co
     path.write_text(json.dumps(content))
     assert to_do(planned(workbook)) == []
     content["cells"][0]["source"] += " Reworded."
+    content["cells"][2]["source"] += "\n# a remark"
+    answers = [("exercise", "def f(): return 2"), ("check", "print(f())")]
+    for tag, source in answers:
+        content["cells"].insert(-1, {**content["cells"][1], "metadata": {"tags": [tag]}, "source": source})
+    path.write_text(json.dumps(content))
+    assert to_do(planned(workbook)) == []
+    content["cells"][3]["source"] += "\nprint(1)"
     path.write_text(json.dumps(content))
     assert to_do(planned(workbook)) == CHAIN[1:]
     assert planned(workbook).steps[2].reason == "notebook changed"
@@ -273,7 +280,7 @@ def test_a_failed_notebook_and_its_log_are_kept_and_block_what_follows(workbook)
     assert stages(outcome.blocked) == ["03_prints"]
     assert not made.steps[2].job.folder.exists()
     assert board.told[-1] == ("03_prints", "blocked")
-    states = {stage.name: stage.state for stage in state.load(workbook, "nano").stages}
+    states = {stage.name: stage.state for stage in state.load(workbook, made.name).stages}
     assert states["02_grade"].startswith("failed: ValueError")
     assert states["03_prints"] == "to do"
 
@@ -392,3 +399,34 @@ def test_sources_that_change_while_a_stage_runs_are_recorded(workbook):
     content = manifest.read(made.steps[0].job.folder)
     assert content["changed_while_executed"] == "toy_film.paint changed"
     assert to_do(planned(workbook, named=["01_cut"])) == ["01_cut"]
+
+
+def test_a_running_stage_says_how_far_it_is_and_what_to_expect(monkeypatch, capsys):
+    clock = iter(range(0, 1000, 65))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    board = progress.Lines(Console(width=200))
+    board.expect("02_grade", 250.0)
+    board.start("02_grade")
+    board.cell("02_grade", 12, 40)
+    board.line("02_grade", "step 3")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("02_grade: started, about 4 min")
+    assert second.endswith("of about 4 min: step 3") and "cell 12/40, 3 min 15 s" in second
+
+
+def test_how_long_is_asked_of_the_past_here_and_then_of_the_reference(finished, tmp_path):
+    assert 0 < duration.expected(finished, "01_cut", "nano") < 120
+    assert duration.expected(finished, "01_cut", "huge") is None
+    index = {"profile": "huge", "stages": {"01_cut": {"seconds": 7}}}
+    index["times"] = {"smoke": {"01_cut": {"seconds": 3}}}
+    root = tmp_path / "film"
+    (root / "data").mkdir(parents=True)
+    write_json(root / "data" / "reference.json", index)
+    workbook = toy_film.opened(root)
+    assert [duration.expected(workbook, "01_cut", name) for name in ("huge", "smoke", "nano")] == [7, 3, None]
+    assert [duration.roughly(seconds) for seconds in (3, 44, 95, 250)] == [
+        "about 10 s",
+        "about 40 s",
+        "about 2 min",
+        "about 4 min",
+    ]

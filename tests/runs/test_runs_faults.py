@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 import toy_film
+from toy_film.parameters import Cut
 
 from cinelib import files
 from cinelib.runs import manifest
@@ -133,3 +134,28 @@ def test_kill_9_of_kernel_or_worker_fails_the_stage_clearly(prepared, victim, me
     again = run.rerun()
     assert again.returncode == 0, again.stderr
     assert "01_cut: reused" in again.stdout
+
+
+@pytest.mark.slow
+def test_on_a_disk_that_is_really_full_the_reason_is_told(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True
+    ).returncode:
+        pytest.skip("may not mount a small disk")
+    try:
+        workbook = toy_film.make(tmp_path / "film")
+        write = "(stage.folder / 'big.bin').write_bytes(b'x' * 8_000_000)"
+        toy_film.write_notebook(workbook, Cut, [write])
+        call = {"cwd": workbook.root, "capture_output": True, "text": True}
+        done = subprocess.run(command("01", "--runs", str(disk / "runs")), **call)
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        first = done.stderr.splitlines()[0]
+        assert "No space left on device" in first and f"free at {disk / 'runs'}" in first
+        told = subprocess.run(
+            [sys.executable, "-m", "toy_film", "status", "--runs", str(disk / "runs")], **call
+        )
+        assert "as on a full disk" in " ".join(told.stdout.split())
+    finally:
+        subprocess.run(["umount", disk], check=True)

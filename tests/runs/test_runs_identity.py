@@ -8,7 +8,7 @@ import toy_film
 from toy_film.parameters import Cut
 
 from cinelib import provenance
-from cinelib.files import Hashes, write_json, write_text
+from cinelib.files import Hashes, read_json, write_json, write_text
 from cinelib.parameters import resolve
 from cinelib.provenance import code_digest, module_files
 from cinelib.runs import identity
@@ -224,3 +224,23 @@ def test_a_redefined_parameter_is_another_stage(tmp_path, monkeypatch):
     after = identity.identify(workbook, params, {}, Hashes())
     assert after.id != before.id
     assert identity.changes(after.parts, before.parts) == ["its parameters were redefined"]
+
+
+def test_an_answer_to_an_exercise_changes_no_stage_and_a_line_of_the_lesson_does(tmp_path):
+    shutil.copytree(find_root() / "notebooks", tmp_path / "notebooks")
+    (tmp_path / "cinelib").symlink_to(find_root() / "cinelib")
+    workbook = Workbook(tmp_path, package=tmp_path / "cinelib")
+    for stage in ("03_motion_stage", "04_inference_acceleration", "05_evaluation"):
+        before = ids(workbook, stage)
+        path = workbook.notebook(stage)
+        content = read_json(path)
+        code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+        for cell in code:
+            if "exercise" in cell["metadata"].get("tags", []):
+                cell["source"] = "import cinelib.metrics.frechet\nanswer = 42"
+        content["cells"].append({**content["cells"][0], "cell_type": "markdown", "source": ["My notes."]})
+        write_json(path, content)
+        assert ids(workbook, stage) == before
+        code[-1]["source"] = [*code[-1]["source"], "\nanswer = 43"]
+        write_json(path, content)
+        assert ids(workbook, stage) != before

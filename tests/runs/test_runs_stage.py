@@ -83,6 +83,53 @@ def test_upstream_in_jupyterlab_is_the_newest_valid_one_of_the_profile(root):
     assert open_stage_grade_upstream().name == "01_cut-old"
 
 
+class Captioned(Cut):
+    """A stage that reads a file of the person's."""
+
+    def own_files(self):
+        return ("mine.csv",)
+
+
+def test_a_changed_visit_is_not_passed_over_in_silence(root):
+    older = root / "papermill_runs" / "stages" / "01_cut-old"
+    older.mkdir(parents=True)
+    content = manifest.write(older, "01_cut", "old", {"profile": "nano"})
+    (older / "manifest.json").write_text(json.dumps({**content, "finished": "2026-01-01"}))
+    visit = open_stage(Cut())
+    (visit.folder / "cut.txt").write_text("r")
+    visit.close()
+    (visit.folder / "cut.txt").write_text("edited")
+    with pytest.raises(UpstreamError, match=r"lab/01_cut is the newest 01_cut, but cut.txt was changed"):
+        open_stage_grade_upstream()
+    visit.amend()
+    assert open_stage_grade_upstream() == visit.folder
+
+
+def test_what_was_made_before_a_person_edited_their_file_is_refused(root):
+    open_stage(Captioned()).close()
+    assert open_stage_grade_upstream().name == "01_cut"
+    (root / "mine.csv").write_text("a bell")
+    with pytest.raises(
+        UpstreamError, match=r"mine.csv was edited since 01_cut read it; .* cinelib run 01_cut"
+    ):
+        open_stage_grade_upstream()
+    (root / "mine.csv").unlink()
+    assert open_stage_grade_upstream().name == "01_cut"
+    (root / "mine.csv").write_text("a bell")
+    visit = open_stage(Captioned())
+    (root / "mine.csv").write_text("a bell tower")  # the editor, while the notebook is open
+    visit.amend()
+    visit.close()
+    assert open_stage_grade_upstream() == visit.folder
+
+
+def test_a_notebook_says_once_what_it_reads(root, unattended, capsys):
+    opened = open_stage(Grade())
+    opened.upstream("01_cut")
+    opened.upstream("01_cut")
+    assert capsys.readouterr().out == "01_cut is taken from /somewhere/cut\n"
+
+
 def test_a_missing_or_undeclared_upstream_says_what_to_do(root):
     grade = open_stage(Grade())
     with pytest.raises(UpstreamError, match="cinelib run 01_cut --profile nano"):
@@ -190,3 +237,27 @@ def test_every_profile_is_valid_for_every_stage_and_states_what_it_needs():
     for profile in PROFILES:
         for model in STAGES.values():
             assert isinstance(resolve(model, profile, {}), StageParameters)
+
+
+def test_the_cache_goes_with_the_runs_to_another_disk(monkeypatch):
+    monkeypatch.delenv("CINELIB_RUNS", raising=False)
+    assert str(resolve(StyleStage, "nano", {}).cache_folder) == "papermill_runs/cache"
+    monkeypatch.setenv("CINELIB_RUNS", "/scratch/me")
+    assert str(resolve(StyleStage, "nano", {}).cache_folder) == "/scratch/me/cache"
+    assert str(resolve(StyleStage, "nano", {"cache": "elsewhere"}).cache_folder) == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({}, "02_grade, profile nano: every value as above"),
+        (
+            {"strength": 2, "label": "a b"},
+            "02_grade, profile nano: strength = 2, label = 'a b'; the others as above",
+        ),
+    ],
+)
+def test_a_notebook_shows_of_its_parameters_what_the_cell_above_does_not(values, shown):
+    from IPython.lib.pretty import pretty
+
+    assert pretty(Grade(**values)) == shown
