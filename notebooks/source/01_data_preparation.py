@@ -504,7 +504,7 @@ CaptionEditor(stage.folder / "dataset")
 # A ratio of 1 means that things move as fast as they did in front of the camera.
 
 # %%
-from cinelib.preparation import decoding
+from cinelib.preparation.clips import frames_of
 
 size = (params.height, params.width)
 
@@ -513,9 +513,8 @@ def source_frames(d: Decision) -> tuple[np.ndarray, float]:
     """Every frame of the source within a clip, cropped as the clip is, and their rate."""
     source, seconds = d.take.source, (d.num_frames - 1) / params.fps
     box = cover_box(d.take.box, *size, source.pixel_aspect)
-    inside = np.flatnonzero((source.times >= d.start) & (source.times < d.start + seconds))
-    frames = child.call(decoding.clip, str(source.path), inside.tolist(), box, *size, source.decoder)
-    return frames, 1 / np.diff(source.times[inside]).mean()
+    inside = source.times[(source.times >= d.start) & (source.times < d.start + seconds)]
+    return frames_of(source, child, inside, box, *size), 1 / np.diff(inside).mean()
 
 
 # %%
