@@ -98,7 +98,7 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def shown_name(path: Path) -> str:
-    """A path with forward slashes as text that can be printed and stored, also where its bytes are no UTF-8."""
+    """A path with forward slashes, as text that can be stored also where its bytes are no UTF-8."""
     return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 

@@ -15,6 +15,7 @@ from cinelib.preparation import decoding
 from cinelib.preparation.captions import Caption, Captions, with_trigger
 from cinelib.preparation.dataset import METADATA, DatasetError, VideoFolder
 from cinelib.preparation.isolation import Child, ChildError
+from cinelib.preparation.report import remarks_on_size
 from cinelib.preparation.selection import Decision, name_clips
 from cinelib.preparation.sources import Source, cover_box, sample_indices
 from cinelib.video import write_video
@@ -103,13 +104,15 @@ def write_dataset(
             if decision.decision == "kept":
                 try:
                     frames = cut(decision, child, height, width, fps)
-                except ChildError as error:
-                    decision = replace(decision, decision="dropped", reason=f"undecodable: {error}", clip="")
+                except Exception as error:  # whatever it is, it costs this clip only
+                    words = (
+                        str(error) if isinstance(error, ChildError) else f"{type(error).__name__}: {error}"
+                    )
+                    decision = replace(decision, decision="dropped", reason=f"undecodable: {words}", clip="")
                 else:
                     caption = _caption(decision, captions, captioner, frames)
-                    decision = replace(
-                        decision, note="; ".join(filter(None, (decision.note, _remark(caption))))
-                    )
+                    notes = (decision.note, remarks_on_size(decision, height, width), _remark(caption))
+                    decision = replace(decision, note="; ".join(filter(None, notes)))
                     path = write_video(partial / decision.clip, frames, fps, crf=12)
                     rows.append(_row(decision, caption, trigger, frames.shape, fps, hash_of(path)))
                     if len(rows) % 10 == 0:

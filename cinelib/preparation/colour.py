@@ -32,7 +32,9 @@ def to_rgb(frame: "av.VideoFrame", height: int = 0, width: int = 0) -> np.ndarra
     """(H, W, 3) uint8 as a BT.709 display shows the frame, not yet rotated; averaged to a size if one is given."""
     wide = _is_wide(frame)
     kernel = _AREA if height else _EXACT if wide else _BILINEAR
-    pixels = _scaled(frame, "rgb48le" if wide else "rgb24", kernel, height or frame.height, width or frame.width)
+    pixels = _scaled(
+        frame, "rgb48le" if wide else "rgb24", kernel, height or frame.height, width or frame.width
+    )
     return _shown(pixels, int(frame.color_trc), int(frame.color_primaries)) if wide else pixels
 
 
@@ -104,7 +106,9 @@ def _linear(curve: int) -> np.ndarray:
     value = np.arange(65536) / 65535
     if curve == PQ:  # SMPTE ST 2084
         power = value ** (1 / 78.84375)
-        nits = 10000 * (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (1 / 0.1593017578125)
+        nits = 10000 * (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (
+            1 / 0.1593017578125
+        )
         return (nits / WHITE).astype(np.float32)
     if curve == HLG:  # ARIB STD-B67
         high = (np.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12

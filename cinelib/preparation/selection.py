@@ -1,18 +1,15 @@
 """Which takes become clips: the drop rules, the split into spans of 4k+1 frames, the quota."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from cinelib.files import replacing
 from cinelib.preparation.sources import Source, sample_indices
-from cinelib.preparation.takes import BLACK_LEVEL, Take
+from cinelib.preparation.takes import BLACK_LEVEL, Take, same_pictures
 
 SOME_REPEATS, MOST_REPEATS = 0.1, 0.6  # shares of repeated frames that are remarked, and that drop a clip
-COLUMNS = ("file", "take", "start", "end", "decision", "reason", "note", "clip")
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,32 @@ def decide(sources: Sequence[Source], takes: Sequence[Take], rules: Rules, seed:
             except Exception as error:  # it costs this take, not the stage
                 reason = f"cannot be judged: {type(error).__name__}: {error}"
                 decisions.append(Decision(source.file, "dropped", reason, take, take.start, take.end))
-    return _apply_quota(decisions, rules.max_clips, seed)
+    return _apply_quota(_without_copies(decisions), rules.max_clips, seed)
+
+
+def _without_copies(decisions: list[Decision]) -> list[Decision]:
+    """Drop takes that another file, or another place of it, shows as well: the larger picture stays."""
+    kept: dict[tuple[str, int], Take] = {}
+    for decision in decisions:
+        if decision.decision == "kept":
+            kept.setdefault((decision.file, decision.take.number), decision.take)
+    copies: dict[tuple[str, int], Take] = {}
+    originals: list[tuple[tuple[str, int], Take]] = []
+    for key, take in sorted(kept.items(), key=lambda entry: -entry[1].source.height * entry[1].source.width):
+        original = next((other for _, other in originals if same_pictures(take, other)), None)
+        if original is None:
+            originals.append((key, take))
+        else:
+            copies[key] = original
+
+    def judged(decision: Decision) -> Decision:
+        original = copies.get((decision.file, decision.take.number)) if decision.take else None
+        if original is None or decision.decision != "kept":
+            return decision
+        reason = f"duplicate: the pictures of {original.source.file}, take {original.number}"
+        return replace(decision, decision="dropped", reason=reason)
+
+    return [judged(decision) for decision in decisions]
 
 
 def _judge(take: Take, rules: Rules) -> list[Decision]:
@@ -198,13 +220,3 @@ def name_clips(decisions: Sequence[Decision]) -> list[Decision]:
             decision, count = replace(decision, clip=clip), count + 1
         named.append(decision)
     return named
-
-
-def write_report(path: str | Path, decisions: Sequence[Decision]) -> Path:
-    """`decisions.csv`: file, take, time span, decision, reason, note, clip; written atomically."""
-    path = Path(path)
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        writer.writerows(decision.row() for decision in decisions)
-    return path

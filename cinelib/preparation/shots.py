@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cinelib.preparation.reader import Picture, Reader, upright
-from cinelib.preparation.transitions import Transition, is_flash, transitions
+from cinelib.preparation.transitions import Transition, alike, is_flash, transitions
 
 BLOCKS = (18, 32)  # rows and columns of the coarse grid on which motion and light are judged
 SMALL = 320  # pixels across, to which FFmpeg averages; the rest of the way to blocks is a finer average
@@ -18,6 +18,7 @@ FADE_REACH = 0.5  # seconds around a fade's border in which a change counts as t
 PROFILE_EVERY = 0.5  # seconds between looks at the bars
 LOOK_EVERY = 0.095  # seconds between looks at what moves
 BORDER_EVERY = 0.03  # seconds between pictures that are searched for gradual borders
+SAME = 0.93  # correlation from which the pictures before and after a cut are one shot that moves
 BUFFER, KEEP = 1200, 256  # such pictures that are held at once, and that stay for the next search
 
 
@@ -90,7 +91,11 @@ def scan(path: str) -> Generator[int, None, Scan]:
     return Scan(
         times=stamps,
         end=float(stamps[-1]) + step,
-        cuts=tuple(sorted(cut for cut in (apart - inside - watch.flashes) | fades if 0 < cut < len(stamps))),
+        cuts=tuple(
+            sorted(
+                cut for cut in (apart - inside - watch.flashes - watch.moves) | fades if 0 < cut < len(stamps)
+            )
+        ),
         transitions=gradual,
         flashes=tuple(sorted(watch.flashes)),
         damaged=tuple(damaged),
@@ -152,7 +157,15 @@ class _Meter:
         looks, blocks = self._looks
         profiles, rows, columns = self._profiles
         names = ("luma", "brightest", "looks", "blocks", "profiles", "rows", "columns")
-        values = (light[:, 0], light[:, 1], looks, np.stack(blocks), profiles, np.stack(rows), np.stack(columns))
+        values = (
+            light[:, 0],
+            light[:, 1],
+            looks,
+            np.stack(blocks),
+            profiles,
+            np.stack(rows),
+            np.stack(columns),
+        )
         return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
 
 
@@ -163,6 +176,7 @@ class _Watch:
         self.times: list[float] = []
         self.found: list[Transition] = []
         self.flashes: set[int] = set()
+        self.moves: set[int] = set()
         self._indices: list[int] = []
         self._pictures: list[np.ndarray] = []
 
@@ -183,8 +197,12 @@ class _Watch:
                 self.found.append(Transition(int(indices[border.first]), last, border.kind))
         for cut in cuts:
             here = int(np.searchsorted(indices, cut))
-            if indices[0] < cut and here < sure and is_flash(times, pictures, here, here):
+            if not indices[0] < cut or here >= min(sure, len(indices)):
+                continue
+            if is_flash(times, pictures, here, here):
                 self.flashes.add(cut)
+            elif alike(pictures[here - 1], pictures[here]) >= SAME:
+                self.moves.add(cut)
         if not final:
             for store in (self.times, self._indices, self._pictures):
                 del store[:-KEEP]

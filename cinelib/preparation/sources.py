@@ -1,6 +1,6 @@
 """A folder of footage: one row per file, whatever the file turns out to be, and true-time resampling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,26 @@ VIDEO = {
     ".mts",
     ".wmv",
     ".flv",
+    ".m2ts",
+    ".m2t",
+    ".vob",
+    ".3gp",
+    ".lrv",
+    ".insv",
+}
+PICTURES = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".exr",
+    ".dpx",
+    ".bmp",
+    ".webp",
+    ".tga",
+    ".heic",
+    ".dng",
 }
 TEXT = {".txt", ".jsonl", ".csv", ".json", ".md", ".srt", ".vtt", ".yaml", ".yml", ".xml", ".html"}
 
@@ -103,12 +123,35 @@ def survey(folder: str | Path, child: Child, log: Callable[[str], None] = lambda
     paths = sorted(path for path in folder.rglob("*") if _is_entry(path, folder))
     if not paths:
         raise FootageError(f"footage folder {str(folder)!r} is empty")
+    sequences = _sequences(paths)
     sources = []
     for path in paths:
+        if path in sequences:
+            if sequences[path]:
+                name = shown_name(path.relative_to(folder))
+                sources.append(Source(name, path, reason=sequences[path]))
+            continue
         source = _probe(path, folder, child)
         log(f"{source.file}: {source.reason or f'{source.seconds:.2f} s, {len(source.times)} frames'}")
         sources.append(source)
     return sources
+
+
+def _sequences(paths: Sequence[Path]) -> dict[Path, str]:
+    """Numbered pictures of one name, three or more: the first with the reason for all of them, the others with ""."""
+    groups: dict[tuple[Path, str, str], list[Path]] = {}
+    for path in paths:
+        stem = path.stem.rstrip("0123456789")
+        if path.suffix.lower() in PICTURES and stem != path.stem and not path.is_symlink():
+            groups.setdefault((path.parent, stem, path.suffix), []).append(path)
+    found = {}
+    for (_, stem, suffix), members in groups.items():
+        if len(members) >= 3:
+            reason = (
+                f"not a video: image sequence {stem}#{suffix} of {len(members)} pictures; make a video of it"
+            )
+            found |= {path: reason if path == members[0] else "" for path in members}
+    return found
 
 
 def _is_entry(path: Path, folder: Path) -> bool:

@@ -1,6 +1,6 @@
 """Takes: one shot each, without its black and fading edges and its bars; how bright it is, how much moves."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +12,8 @@ from cinelib.preparation.sources import Source
 BLACK_LEVEL = 24  # a frame is black when not even its brightest block exceeds this level
 MOSTLY = 0.9  # share of black frames that makes a take black
 BAR_LEVEL = 16  # rows and columns darker than this throughout a take are letterbox bars
+STILL, MOSTLY_FLAT = 0.01, 0.5  # activity of a title card, and share of it that has one grey
+SAME_LEVELS = 2.5  # mean difference of two copies of a take
 MOTION_LAG = 0.5  # seconds over which something has to change
 MOTION_LEVEL = 4.0  # levels by which a block has to change
 
@@ -22,7 +24,8 @@ class Take:
 
     `first`, `last`: frame indices, `last` exclusive; `start`, `end`: seconds; `box`: picture without bars, in
     pixels (left, top, right, bottom); `activity`: share of the picture that changes within half a second;
-    `damaged_at`: seconds of the first frame in which the decoder hid an error.
+    `damaged_at`: seconds of the first frame in which the decoder hid an error; `prints` (5, 18, 32) its pictures in
+    grey, spread over the take.
     """
 
     source: Source
@@ -36,6 +39,7 @@ class Take:
     activity: float
     black: bool
     damaged_at: float | None = None
+    prints: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
     notes: tuple[str, ...] = ()
 
     @property
@@ -50,7 +54,9 @@ def find_takes(source: Source, child: Child) -> tuple[Source, list[Take]]:
         result = child.call(scan, str(source.path))
         notes = (*source.notes, *(note for note in result.notes if note not in source.notes))
         source = replace(source, times=result.times, seconds=result.end, seekable=result.plain, notes=notes)
-        return source, [measure(source, result, number, *span) for number, span in enumerate(_spans(result), 1)]
+        return source, [
+            measure(source, result, number, *span) for number, span in enumerate(_spans(result), 1)
+        ]
     except ChildError as error:
         return replace(source, reason=f"undecodable: {error}"), []
     except Exception as error:
@@ -98,6 +104,9 @@ def measure(source: Source, scan: Scan, number: int, first: int, last: int) -> T
         bars = [box[1], scan.rows.shape[1] - box[3], box[0], scan.columns.shape[1] - box[2]]
         if any(bars):
             notes.append("bars cropped (top {}, bottom {}, left {}, right {} px)".format(*bars))
+    moving, prints = _activity(scan, first, last), _prints(scan, first, last)
+    if not all_black and moving < STILL and _flat_share(prints[len(prints) // 2]) > MOSTLY_FLAT:
+        notes.append("looks like a title card or a slate")
     return Take(
         source=source,
         number=number,
@@ -107,7 +116,8 @@ def measure(source: Source, scan: Scan, number: int, first: int, last: int) -> T
         end=_time(scan, last),
         box=box,
         luma=float(scan.luma[first:last].mean()),
-        activity=_activity(scan, first, last),
+        activity=moving,
+        prints=prints,
         black=all_black,
         damaged_at=next((float(scan.times[k]) for k in scan.damaged if first <= k < last), None),
         notes=tuple(notes),
@@ -131,6 +141,27 @@ def _trim(scan: Scan, first: int, last: int) -> tuple[int, int]:
     while dark[last - 1 : last + 1].any() and stop > last - limit and luma[stop - 1] < level:
         stop -= 1
     return start, stop
+
+
+def _prints(scan: Scan, first: int, last: int) -> np.ndarray:
+    near = [
+        np.abs(scan.looks - (first + share * (last - first))).argmin() for share in (0.1, 0.3, 0.5, 0.7, 0.9)
+    ]
+    return scan.blocks[near]
+
+
+def _flat_share(blocks: np.ndarray) -> float:
+    """Share of blocks that have the most common grey."""
+    levels = np.bincount(blocks.ravel() // 8, minlength=32)
+    return float(np.convolve(levels, [1, 1])[1:].max() / blocks.size)
+
+
+def same_pictures(one: Take, other: Take) -> bool:
+    """Whether two takes show the same from beginning to end, at whatever size and quality."""
+    if abs(one.seconds - other.seconds) > 0.02 * one.seconds + 0.1:
+        return False
+    a, b = one.prints.astype(np.float32), other.prints.astype(np.float32)
+    return bool(np.abs(a - b).mean() < SAME_LEVELS and np.abs(a - b).mean((1, 2)).max() < 2 * SAME_LEVELS)
 
 
 def _activity(scan: Scan, first: int, last: int) -> float:

@@ -12,6 +12,8 @@ import numpy as np
 LENGTHS = (0.2, 0.4, 0.8, 1.6, 3.0)  # seconds over which two pictures are compared
 CHANGE = 7.0  # levels by which the two shots differ on average
 STRAIGHT = 0.66  # share of all change that leads from the one to the other
+STRAY = 0.125  # share of the change by which pictures between two shots may leave them
+STANDS_OUT = 1.1  # how much more changes in a transition than in as much time beside it
 ALIKE = 0.62  # correlation, after the best shift, from which two pictures show one shot
 ONE_STEP = 0.5  # share of the change in a single step from which it is a cut
 FLASH = 0.75  # seconds within which a flash is over
@@ -43,6 +45,9 @@ def transitions(times: np.ndarray, pictures: np.ndarray) -> list[Transition]:
             taken[start + length // 2] = True
             continue
         first, last = _edges(pictures, start, length)
+        if not _blends(flat, first, last):
+            taken[start + length // 2] = True
+            continue
         taken[first : last + 1] = True
         found.append((first, last))
     return [
@@ -92,11 +97,32 @@ def _edges(pictures: np.ndarray, start: int, length: int) -> tuple[int, int]:
     way = part[-1] - part[0]
     share = (part - part[0]) @ way / max(1e-3, float(way @ way))
     middle = int(np.abs(share - 0.5).argmin())
-    first = low + int(np.flatnonzero(share[: middle + 1] <= 0.06)[-1]) + 1 if share[middle] > 0.06 else low + middle
+    first = (
+        low + int(np.flatnonzero(share[: middle + 1] <= 0.06)[-1]) + 1
+        if share[middle] > 0.06
+        else low + middle
+    )
     after = np.flatnonzero(share[middle:] >= 0.94)
     last = low + middle + int(after[0])
     margin = 1 + (last - first) // 10
     return max(1, first - margin), min(len(pictures), last + margin)
+
+
+def _blends(flat: np.ndarray, first: int, last: int) -> bool:
+    """Whether the frames between lie between both shots, block by block, and change more than these do by themselves.
+
+    A camera that turns to something else also ends at another picture. On its way it shows what is in neither.
+    """
+    old, new = flat[first - 1], flat[min(last, len(flat) - 1)]
+    inside = flat[np.linspace(first, last - 1, 7).round().astype(int)[1:-1]]
+    outside = np.maximum(inside - np.maximum(old, new), 0) + np.maximum(np.minimum(old, new) - inside, 0)
+    half = max(1, (last - first) // 2)
+    quarter = first + half // 2
+    change = np.abs(flat[min(quarter + half, len(flat) - 1)] - flat[quarter]).mean()
+    own = [
+        np.abs(flat[k + half] - flat[k]).mean() for k in (first - 1 - half, last) if 0 <= k < len(flat) - half
+    ]
+    return outside.mean() < STRAY * np.abs(new - old).mean() and change > np.mean(own or [0.0]) * STANDS_OUT
 
 
 def _joined(spans: Sequence[tuple[int, int]], times: np.ndarray) -> list[tuple[int, int]]:

@@ -98,7 +98,7 @@ print(
 
 # %%
 from cinelib import show
-from cinelib.preparation.dataset import VideoFolder
+from cinelib.preparation.dataset import VideoFolder, hold_out
 from cinelib.preparation.storyboard import in_turn, open_still, read_storyboard
 from cinelib.style import checks
 
@@ -451,8 +451,9 @@ def lora_parameters(blocks, width, rank):
 from cinelib.style.samples import SampleClips
 from cinelib.style.training_job import TrainingJob
 
-held_out = film[-params.validation_clips :]
-train_clips, train_scrambled = film[: -params.validation_clips], scrambled[: -params.validation_clips]
+trained, held = hold_out(dataset, params.validation_clips)  # whole takes: no take is in both
+held_out = [film[k] for k in held]
+train_clips, train_scrambled = [film[k] for k in trained], [scrambled[k] for k in trained]
 assert train_clips, f"{len(film)} clips are too few to hold out {params.validation_clips}"
 recipe = params.recipe(experts["transformer"])
 sampled = SampleClips(

@@ -225,7 +225,7 @@ def test_spans_fit_the_rules_and_the_take(seconds, min_seconds, extra, num_frame
     rules = Rules(min_seconds=min_seconds, max_seconds=min_seconds + extra, num_frames=num_frames)
     take = fake_take(seconds)
     if any("too short" in fault for fault in faults(take, rules)):
-        assert floor_4k1(frames_available(take, 16)) < rules.shortest
+        assert floor_4k1(frames_available(take, rules)) < rules.shortest
         return
     for start, frames in spans(take, rules):
         assert frames % 4 == 1 and rules.shortest <= frames <= rules.longest
