@@ -158,9 +158,9 @@ def _refuse_mixed(path: Path, clips: Sequence[Clip]) -> None:
 
 
 def hold_out(clips: Sequence[Clip], count: int) -> tuple[list[int], list[int]]:
-    """Positions to train on and `count` positions to hold out: whole takes from the end, so that none is in both.
+    """Positions to train on and at most `count` to hold out: whole takes from the end, so that none is in both.
 
-    Clips with the same file count as one take. Where no whole takes come to `count`, the last clips are held out.
+    Clips with the same file count as one take. Where every take has more clips, the last clips are held out.
     """
     takes: dict[object, list[int]] = {}
     alias: dict[str, object] = {}
@@ -171,7 +171,7 @@ def hold_out(clips: Sequence[Clip], count: int) -> tuple[list[int], list[int]]:
     for members in sorted(takes.values(), key=lambda members: -members[-1]):
         if len(held) + len(members) <= count:
             held += members
-    if len(held) < count:
+    if not held:
         held = list(range(len(clips)))[-count:]
     return [k for k in range(len(clips)) if k not in held], sorted(held)
 

@@ -117,8 +117,8 @@ def _decoded(packets: Iterable["av.Packet"], notes: list[str]) -> Iterator[tuple
             frames = packet.decode() if packet is not None else []
         except av.error.EOFError:
             packet = None
-        except (av.error.FFmpegError, av.error.ValueError) as error:
-            if trouble == (trouble := brief(error)) and broken and isinstance(error, av.error.OSError):
+        except av.error.FFmpegError as error:
+            if trouble == (trouble := brief(error)) and broken and isinstance(error, OSError):
                 packet = None  # the container itself ends here
             broken = True
             if packet is not None:

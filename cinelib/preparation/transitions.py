@@ -96,16 +96,13 @@ def _edges(pictures: np.ndarray, start: int, length: int) -> tuple[int, int]:
     part = pictures[low : high + 1].reshape(high + 1 - low, -1).astype(np.float32)
     way = part[-1] - part[0]
     share = (part - part[0]) @ way / max(1e-3, float(way @ way))
-    middle = int(np.abs(share - 0.5).argmin())
-    first = (
-        low + int(np.flatnonzero(share[: middle + 1] <= 0.06)[-1]) + 1
-        if share[middle] > 0.06
-        else low + middle
-    )
-    after = np.flatnonzero(share[middle:] >= 0.94)
-    last = low + middle + int(after[0])
-    margin = 1 + (last - first) // 10
-    return max(1, first - margin), min(len(pictures), last + margin)
+    quarter, most = (int(np.abs(share - level).argmin()) for level in (0.25, 0.75))
+    half = max(1, most - quarter)  # a linear transition is twice as long; others begin and end more softly
+    before, after = np.flatnonzero(share[: quarter + 1] <= 0.06), np.flatnonzero(share[most:] >= 0.94)
+    first = max(quarter - half, int(before[-1]) + 1 if len(before) else 0)
+    last = min(most + half, most + int(after[0]) if len(after) else len(share) - 1)
+    margin = 1 + half // 5
+    return max(1, low + first - margin), min(len(pictures), low + last + margin)
 
 
 def _blends(flat: np.ndarray, first: int, last: int) -> bool:
