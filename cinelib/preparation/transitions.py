@@ -18,6 +18,7 @@ ALIKE = 0.62  # correlation, after the best shift, from which two pictures show 
 ONE_STEP = 0.5  # share of the change in a single step from which it is a cut
 FLASH = 0.75  # seconds within which a flash is over
 BRIGHTER = 15.0  # levels by which a flash lifts the picture
+PLAIN = 12.0  # standard deviation of a picture that is all one colour
 TOGETHER = 0.6  # seconds between two transitions that are one: into white and out of it
 
 
@@ -45,7 +46,8 @@ def transitions(times: np.ndarray, pictures: np.ndarray) -> list[Transition]:
             taken[start + length // 2] = True
             continue
         first, last = _edges(pictures, start, length)
-        if not _blends(flat, first, last):
+        touches = np.flatnonzero(taken[first : last + 1]) + first  # both halves of a dip meet in a plain picture
+        if not _blends(flat, first, last) or (len(touches) and flat[touches].std(1).min() > PLAIN):
             taken[start + length // 2] = True
             continue
         taken[first : last + 1] = True
@@ -93,16 +95,26 @@ def _edges(pictures: np.ndarray, start: int, length: int) -> tuple[int, int]:
         low = start
     if high > start + length and alike(pictures[high], pictures[start + length]) < ALIKE:
         high = start + length
-    part = pictures[low : high + 1].reshape(high + 1 - low, -1).astype(np.float32)
+    for _ in range(3):  # from where it seems to lie, both shots are seen as they are close by
+        first, last = _span(pictures[low : high + 1].reshape(high + 1 - low, -1).astype(np.float32))
+        first, last = low + first, low + last
+        low, high = max(low, first - 2), min(high, last + 2)
+    margin = 1 + (last - first) // 10
+    return max(1, first - margin), min(len(pictures), last + margin)
+
+
+def _span(part: np.ndarray) -> tuple[int, int]:
+    """Where the way from the first picture of `part` (N, P) to its last begins and ends."""
     way = part[-1] - part[0]
     share = (part - part[0]) @ way / max(1e-3, float(way @ way))
-    quarter, most = (int(np.abs(share - level).argmin()) for level in (0.25, 0.75))
+    middle = int(np.abs(share - 0.5).argmin())
+    quarter = int(np.flatnonzero(share[: middle + 1] <= max(0.25, share[: middle + 1].min()))[-1])
+    most = middle + int(np.flatnonzero(share[middle:] >= min(0.75, share[middle:].max()))[0])
     half = max(1, most - quarter)  # a linear transition is twice as long; others begin and end more softly
     before, after = np.flatnonzero(share[: quarter + 1] <= 0.06), np.flatnonzero(share[most:] >= 0.94)
     first = max(quarter - half, int(before[-1]) + 1 if len(before) else 0)
     last = min(most + half, most + int(after[0]) if len(after) else len(share) - 1)
-    margin = 1 + half // 5
-    return max(1, low + first - margin), min(len(pictures), low + last + margin)
+    return first, max(last, first + 1)
 
 
 def _blends(flat: np.ndarray, first: int, last: int) -> bool:
@@ -132,7 +144,7 @@ def _joined(spans: Sequence[tuple[int, int]], times: np.ndarray) -> list[tuple[i
 
 
 def _kind(flat: np.ndarray) -> str:
-    if ((flat.std(1) < 12) & (flat.mean(1) > 200)).any():
+    if ((flat.std(1) < PLAIN) & (flat.mean(1) > 200)).any():
         return "dip to white"
     moves = np.abs(np.diff(flat, axis=0))
     total = moves.sum(0)
