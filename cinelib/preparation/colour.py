@@ -1,9 +1,9 @@
 """Colour: any decoded frame as BT.709 pictures. HDR is tone-mapped, wide colour converted, untagged HD BT.709.
 
-Linear light is relative to a display's white. SDR uses gamma 2.4 (BT.1886). White of HDR is 203 nits (BT.2408).
-PQ states nits. HLG is shown on a 1000-nit display with its gamma of 1.2 on each channel, as displays of SDR have
-theirs; BT.2100 puts it on luminance, which makes saturated colours paler. Up to `KNEE` of white nothing changes;
-above it `rolled_off` presses highlights together, by one factor for all three channels so that hues stay.
+Linear light is relative to a display's white. SDR uses gamma 2.4 (BT.1886); white of HDR is 203 nits (BT.2408).
+PQ states nits. HLG is shown on a 1000-nit display with its gamma of 1.2 on each channel, as displays of SDR
+have theirs; BT.2100 puts it on luminance, which makes saturated colours paler. Up to `KNEE` of white nothing
+changes. Above it `rolled_off` presses highlights together, by one factor for all channels so that hues stay.
 """
 
 from functools import cache
@@ -29,7 +29,7 @@ _TO_709 = {
 
 
 def to_rgb(frame: "av.VideoFrame", height: int = 0, width: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8 as a BT.709 display shows the frame, not yet rotated; averaged to a size if one is given."""
+    """(H, W, 3) uint8 as a BT.709 display shows the frame, not yet rotated; averaged to a size if given."""
     wide = _is_wide(frame)
     kernel = _AREA if height else _EXACT if wide else _BILINEAR
     pixels = _scaled(
@@ -57,7 +57,7 @@ def _scaler(kind: str, kernel: int) -> "av.video.reformatter.VideoReformatter":
 
 
 def matrix_of(frame: "av.VideoFrame") -> int:
-    """Which matrix made Y, Cb and Cr: as tagged, else BT.709 from 720 lines (or 1280 columns) on, as players do."""
+    """Which matrix made Y, Cb, Cr: as tagged, else BT.709 from 720 lines or 1280 columns on, as players do."""
     if int(frame.colorspace) != UNSPECIFIED:
         return int(frame.colorspace)
     large = frame.height >= 720 or frame.width >= 1280
@@ -95,7 +95,7 @@ def _shown(deep: np.ndarray, curve: int, primaries: int) -> np.ndarray:
 
 
 def rolled_off(light: np.ndarray) -> np.ndarray:
-    """The tone curve: the identity up to KNEE, then k + (1 - k) x / (1 + x), x = (light - k) / (1 - k); below 1."""
+    """The tone curve: up to k = KNEE nothing changes, then k + (1 - k) x / (1 + x) with x = (light - k) / (1 - k)."""
     over = np.maximum(light - KNEE, 0) / (1 - KNEE)
     return np.where(light > KNEE, KNEE + (1 - KNEE) * over / (1 + over), light).astype(np.float32)
 

@@ -58,6 +58,8 @@ class Reader:
             self._broadcast = container.format.name in ("mpegts", "mpeg")
             stream.codec_context.thread_count = min(THREADS, os.cpu_count() or 1)
             stream.thread_type = "AUTO"
+            # AVI numbers frames as they are stored, which is not as they are shown where some look ahead.
+            self._disordered = container.format.name == "avi" and stream.codec_context.has_b_frames > 0
             packets = container.demux(stream)
             if start > SEEK_FROM:
                 self._origin = self._first_stamp()
@@ -71,7 +73,7 @@ class Reader:
     def _placed(self, frames: Iterable[tuple["av.VideoFrame", bool]]) -> Iterator[Picture]:
         index, unstamped = 0, False
         for frame, damaged in frames:
-            stamp = frame.time if frame.pts is not None else None
+            stamp = None if frame.pts is None or self._disordered else frame.time
             unstamped |= stamp is None
             if stamp is not None and self._origin is None:
                 self._origin = stamp

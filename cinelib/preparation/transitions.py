@@ -46,7 +46,9 @@ def transitions(times: np.ndarray, pictures: np.ndarray) -> list[Transition]:
             taken[start + length // 2] = True
             continue
         first, last = _edges(pictures, start, length)
-        touches = np.flatnonzero(taken[first : last + 1]) + first  # both halves of a dip meet in a plain picture
+        touches = (
+            np.flatnonzero(taken[first : last + 1]) + first
+        )  # both halves of a dip meet in a plain picture
         if not _blends(flat, first, last) or (len(touches) and flat[touches].std(1).min() > PLAIN):
             taken[start + length // 2] = True
             continue

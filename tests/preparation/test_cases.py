@@ -377,7 +377,9 @@ def test_captions_are_read_as_people_and_systems_write_them(tmp_path, film, chil
     (tmp_path / "metadata.jsonl").write_bytes(
         b"\xef\xbb\xbf" + '{"file_name": "caf\u00e9.mp4", "text": "a caf\u00e9"}\n'.encode()
     )
-    (tmp_path / "metadata.csv").write_text("file_name;text\nsemicolon.mp4;a queen, and her page\ngone.mp4;x\n")
+    (tmp_path / "metadata.csv").write_text(
+        "file_name;text\nsemicolon.mp4;a queen, and her page\ngone.mp4;x\n"
+    )
     book = Captions.open(tmp_path)
     found = [book.find(name, 0, 3) for name in names]
     expected = ["a knight rides", "a monk walks", "a café", "a queen, and her page"]
