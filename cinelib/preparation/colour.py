@@ -1,9 +1,11 @@
-"""Colour: any decoded frame as BT.709 pictures. HDR is tone-mapped, wide colour converted, untagged HD BT.709.
+"""Colour: any decoded frame as BT.709 pictures. HDR is tone-mapped, wide colour converted, untagged HD
+BT.709.
 
-Linear light is relative to a display's white. SDR uses gamma 2.4 (BT.1886); white of HDR is 203 nits (BT.2408).
-PQ states nits. HLG is shown on a 1000-nit display with its gamma of 1.2 on each channel, as displays of SDR
-have theirs; BT.2100 puts it on luminance, which makes saturated colours paler. Up to `KNEE` of white nothing
-changes. Above it `rolled_off` presses highlights together, by one factor for all channels so that hues stay.
+Linear light is relative to a display's white. SDR uses gamma 2.4 (BT.1886); white of HDR is 203 nits
+(BT.2408). PQ states nits. HLG is shown on a 1000-nit display with its gamma of 1.2 on each channel, as
+displays of SDR have theirs; BT.2100 puts it on luminance, which makes saturated colours paler. Up to `KNEE`
+of white nothing changes. Above it `rolled_off` presses highlights together, by one factor for all channels
+so that hues stay.
 """
 
 from functools import cache
@@ -95,7 +97,8 @@ def _shown(deep: np.ndarray, curve: int, primaries: int) -> np.ndarray:
 
 
 def rolled_off(light: np.ndarray) -> np.ndarray:
-    """The tone curve: up to k = KNEE nothing changes, then k + (1 - k) x / (1 + x) with x = (light - k) / (1 - k)."""
+    """The tone curve: up to k = KNEE nothing changes, then k + (1 - k) x / (1 + x) with x = (light - k) /
+    (1 - k)."""
     over = np.maximum(light - KNEE, 0) / (1 - KNEE)
     return np.where(light > KNEE, KNEE + (1 - KNEE) * over / (1 + over), light).astype(np.float32)
 

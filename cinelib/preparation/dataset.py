@@ -158,7 +158,8 @@ def _refuse_mixed(path: Path, clips: Sequence[Clip]) -> None:
 
 
 def hold_out(clips: Sequence[Clip], count: int) -> tuple[list[int], list[int]]:
-    """Positions to train on and at most `count` to hold out: whole takes from the end, so that none is in both.
+    """Positions to train on and at most `count` to hold out: whole takes from the end, so that none is in
+    both.
 
     Clips with the same file count as one take. Where every take has more clips, the last clips are held out.
     """

@@ -25,7 +25,8 @@ from cinelib.preparation.reader import (
 def probe(path: str) -> dict[str, Any]:
     """Container, codec, size as shown, rotation, declared rate, timestamps, duration, audio, colours.
 
-    Only the first frame is decoded. `times` come from the packets' stamps; a scan corrects them where a file is odd.
+    Only the first frame is decoded. `times` come from the packets' stamps; a scan corrects them where a file
+    is odd.
     """
     from cinelib.preparation import colour
 
@@ -116,10 +117,12 @@ def clip(
     size: tuple[int, int] | None = None,
     seekable: bool = False,
 ) -> np.ndarray:
-    """The frames whose times are `instants` (ascending, repeats allowed), cut to `box`: (T, height, width, 3) uint8.
+    """The frames whose times are `instants` (ascending, repeats allowed), cut to `box`: (T, height, width,
+    3) uint8.
 
-    `box`: left, top, right, bottom in pixels of a picture of `size` (height, width); a frame of another size is
-    cut in proportion. Lanczos with support scaled to the reduction, that is antialiased, at sub-pixel positions.
+    `box`: left, top, right, bottom in pixels of a picture of `size` (height, width); a frame of another size
+    is cut in proportion. Lanczos with support scaled to the reduction, that is antialiased, at sub-pixel
+    positions.
 
     Raises:
         ValueError: the file no longer has a frame at one of them.

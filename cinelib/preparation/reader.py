@@ -1,4 +1,5 @@
-"""Any film frame by frame, each with its true time. PyAV (FFmpeg) reads, so memory does not grow with the length."""
+"""Any film frame by frame, each with its true time. PyAV (FFmpeg) reads, so memory does not grow with the
+length."""
 
 import os
 from collections import deque
@@ -24,7 +25,8 @@ class Undecodable(ValueError):
 
 @dataclass(frozen=True)
 class Picture:
-    """One decoded frame; `time`: seconds since the first frame is shown; `damaged`: the decoder hid an error."""
+    """One decoded frame; `time`: seconds since the first frame is shown; `damaged`: the decoder hid an
+    error."""
 
     index: int
     time: float
@@ -35,8 +37,9 @@ class Picture:
 class Reader:
     """The frames of one file in the order in which they are shown, each with its true time.
 
-    Stamps that run backwards, as in recordings written one behind the other, go on where the last frame ended;
-    `plain` then becomes False, and nothing can be found by its stamp. `notes`: what was wrong with the file.
+    Stamps that run backwards, as in recordings written one behind the other, go on where the last frame
+    ended; `plain` then becomes False, and nothing can be found by its stamp. `notes`: what was wrong with
+    the file.
 
     Raises:
         Undecodable: from `pictures`, where not even one frame decodes.
@@ -91,7 +94,7 @@ class Reader:
         last = self._last
         if stamp is not None:
             time = stamp - self._origin
-            if last is None or last < time and not (self._broadcast and time > last + DISCONTINUITY):
+            if last is None or (last < time and not (self._broadcast and time > last + DISCONTINUITY)):
                 return time
             if time == last and self.plain:
                 return None
@@ -177,7 +180,7 @@ def progressive(pictures: Iterable[Picture]) -> Iterator[Picture]:
     graph, waiting, shape = None, deque[Picture](), ()
     for picture in pictures:
         frame = picture.frame
-        if graph is None and not frame.interlaced_frame or (shape and shape != _shape(frame)):
+        if (graph is None and not frame.interlaced_frame) or (shape and shape != _shape(frame)):
             yield picture
             continue
         if graph is None:

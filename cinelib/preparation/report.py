@@ -1,4 +1,5 @@
-"""What became of the footage, in words: the report of all decisions, reasons for an error, remarks for the console."""
+"""What became of the footage, in words: the report of all decisions, reasons for an error, remarks for the
+console."""
 
 import csv
 from collections.abc import Sequence
@@ -22,7 +23,8 @@ def write_report(path: str | Path, decisions: Sequence[Decision]) -> Path:
 
 
 def why_dropped(decisions: Sequence[Decision], most: int = 5) -> str:
-    """The first reasons, file by file, for an error's text; where the report lies depends on who runs the stage."""
+    """The first reasons, file by file, for an error's text; where the report lies depends on who runs the
+    stage."""
     lines = [f"{d.file}: {d.reason}" for d in decisions if d.decision == "dropped"]
     more = f"; {len(lines) - most} more in decisions.csv" if len(lines) > most else ""
     return "; ".join(lines[:most]) + more

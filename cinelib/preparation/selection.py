@@ -75,8 +75,8 @@ def floor_4k1(frames: int) -> int:
 def frames_available(take: Take, rules: Rules) -> int:
     """Instants at `rules.fps` in the take that have a source frame within half a frame's time.
 
-    The last may fall on the take's very end, one frame late, where only that reaches the shortest or the longest
-    clip: five seconds at any rate are 81 frames at 16 a second.
+    The last may fall on the take's very end, one frame late, where only that reaches the shortest or the
+    longest clip: five seconds at any rate are 81 frames at 16 a second.
     """
     half = min(take.end - take.source.times[take.last - 1], 1 / rules.fps) / 2
     strict = int((take.end - half - take.start) * rules.fps + 1e-6) + 1

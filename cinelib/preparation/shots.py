@@ -26,11 +26,11 @@ BUFFER, KEEP = 1200, 256  # such pictures that are held at once, and that stay f
 class Scan:
     """What one pass over a file measured.
 
-    `times` (N,) seconds; `luma`, `brightest` (N,): mean and brightest block; `cuts` frame indices where a new take
-    begins; `transitions` frames that belong to no take; `flashes`, `damaged` frame indices of light that comes and
-    goes, and of errors that the decoder hid; `looks` (K,) frame indices with their `blocks` (K, 18, 32) mean grey
-    levels; `profiles` (J,) with the brightest levels of `rows` (J, H) and `columns` (J, W). `plain`: a frame can be
-    found by its time stamp.
+    `times` (N,) seconds; `luma`, `brightest` (N,): mean and brightest block; `cuts` frame indices where a
+    new take begins; `transitions` frames that belong to no take; `flashes`, `damaged` frame indices of light
+    that comes and goes, and of errors that the decoder hid; `looks` (K,) frame indices with their `blocks`
+    (K, 18, 32) mean grey levels; `profiles` (J,) with the brightest levels of `rows` (J, H) and `columns`
+    (J, W). `plain`: a frame can be found by its time stamp.
     """
 
     times: np.ndarray

@@ -57,8 +57,8 @@ class Source:
     """One file of the folder. `reason` says why its picture cannot be used; empty means it can.
 
     `height`, `width`: pixels as shown, after rotation. `times` (N,): seconds since the first frame, from the
-    frames' own timestamps. `declared_fps`: what the header claims. `seekable`: a scan has seen that a frame can be
-    found by its stamp.
+    frames' own timestamps. `declared_fps`: what the header claims. `seekable`: a scan has seen that a frame
+    can be found by its stamp.
     """
 
     file: str
@@ -138,7 +138,8 @@ def survey(folder: str | Path, child: Child, log: Callable[[str], None] = lambda
 
 
 def _sequences(paths: Sequence[Path]) -> dict[Path, str]:
-    """Numbered pictures of one name, three or more: the first with the reason for all of them, the others with ""."""
+    """Numbered pictures of one name, three or more: the first with the reason for all of them, the others
+    with ""."""
     groups: dict[tuple[Path, str, str], list[Path]] = {}
     for path in paths:
         stem = path.stem.rstrip("0123456789")
@@ -183,8 +184,8 @@ def sample_indices(
     """Which source frame to show at `start + k / fps`, k = 0..num_frames-1: the nearest by its timestamp.
 
     The largest timing error is half the gap between two source frames. Frames are never blended, because
-    a mix of two frames is a ghost that no camera recorded and that a model would learn. Up to `end` (default: one
-    frame's time after the last stamp) the last frame stays on screen.
+    a mix of two frames is a ghost that no camera recorded and that a model would learn. Up to `end`
+    (default: one frame's time after the last stamp) the last frame stays on screen.
 
     Raises:
         ValueError: a wanted instant lies outside of the footage by more than one frame.

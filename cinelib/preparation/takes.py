@@ -24,8 +24,8 @@ class Take:
 
     `first`, `last`: frame indices, `last` exclusive; `start`, `end`: seconds; `box`: picture without bars, in
     pixels (left, top, right, bottom); `activity`: share of the picture that changes within half a second;
-    `damaged_at`: seconds of the first frame in which the decoder hid an error; `prints` (5, 18, 32) its pictures in
-    grey, spread over the take.
+    `damaged_at`: seconds of the first frame in which the decoder hid an error; `prints` (5, 18, 32) its
+    pictures in grey, spread over the take.
     """
 
     source: Source
@@ -49,7 +49,8 @@ class Take:
 
 
 def find_takes(source: Source, child: Child) -> tuple[Source, list[Take]]:
-    """Scan one readable file; a file that fails on the way, however, comes back with its reason and no takes."""
+    """Scan one readable file; a file that fails on the way, however, comes back with its reason and no
+    takes."""
     try:
         result = child.call(scan, str(source.path))
         notes = (*source.notes, *(note for note in result.notes if note not in source.notes))

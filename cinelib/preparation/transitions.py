@@ -1,11 +1,12 @@
 """Borders that take their time: dissolves, wipes, dips to white. And flashes, which are none.
 
-Pictures are 18 x 32 block means. In a transition every block goes its way from one shot to the other without turning
-back; what a camera does makes blocks wander, or is explained by a shift of the picture.
+Pictures are 18 x 32 block means. In a transition every block goes its way from one shot to the other without
+turning back; what a camera does makes blocks wander, or is explained by a shift of the picture.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def _candidates(flat: np.ndarray, rate: float) -> list[tuple[float, int, int]]:
         marks = np.round(np.linspace(0, length, 5)).astype(int)
         count = len(flat) - length
         parts = [flat[mark : mark + count] for mark in marks]
-        path = sum(np.abs(later - sooner).mean(1) for sooner, later in zip(parts, parts[1:], strict=False))
+        path = sum(np.abs(later - sooner).mean(1) for sooner, later in pairwise(parts))
         change = np.abs(parts[-1] - parts[0]).mean(1)
         same = (centred[:count] * centred[length:]).sum(1) / (norm[:count] * norm[length:])
         step = np.lib.stride_tricks.sliding_window_view(steps, length).max(1)[:count]
@@ -88,7 +89,8 @@ def _candidates(flat: np.ndarray, rate: float) -> list[tuple[float, int, int]]:
 
 
 def _edges(pictures: np.ndarray, start: int, length: int) -> tuple[int, int]:
-    """First frame that is not all the old shot, first frame that is all the new one; with a margin of a tenth.
+    """First frame that is not all the old shot, first frame that is all the new one; with a margin of a
+    tenth.
 
     Both shots are looked at from a little farther away, where that still is the same shot.
     """
@@ -120,9 +122,11 @@ def _span(part: np.ndarray) -> tuple[int, int]:
 
 
 def _blends(flat: np.ndarray, first: int, last: int) -> bool:
-    """Whether the frames between lie between both shots, block by block, and change more than these do by themselves.
+    """Whether the frames between lie between both shots, block by block, and change more than these do by
+    themselves.
 
-    A camera that turns to something else also ends at another picture. On its way it shows what is in neither.
+    A camera that turns to something else also ends at another picture. On its way it shows what is in
+    neither.
     """
     old, new = flat[first - 1], flat[min(last, len(flat) - 1)]
     inside = flat[np.linspace(first, last - 1, 7).round().astype(int)[1:-1]]
@@ -155,7 +159,8 @@ def _kind(flat: np.ndarray) -> str:
 
 
 def is_flash(times: np.ndarray, pictures: np.ndarray, first: int, last: int) -> bool:
-    """Whether what happens in frames `first` to `last` is light that comes and goes: one shot before and after."""
+    """Whether what happens in frames `first` to `last` is light that comes and goes: one shot before and
+    after."""
     grey = pictures.reshape(len(pictures), -1).mean(1)
     before = [k for k in range(first - 1, -1, -1) if times[first] - times[k] <= FLASH][::2][:12]
     after = [k for k in range(last, len(times)) if times[k] - times[first] <= FLASH + 0.25][::2][:12]

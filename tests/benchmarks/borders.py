@@ -1,14 +1,17 @@
-"""Precision and recall of borders between takes: ours beside PySceneDetect's own detectors, on transitions that we made.
+"""Precision and recall of borders between takes: ours beside PySceneDetect's own detectors, on transitions
+that we made.
 
     python tests/benchmarks/borders.py [FILE.json]
 
-The backlot's takes, as they lie in data/dailies, are joined to films by 240 borders: 120 dissolves, wipes, dips to
-white and dips to black, a third of a second to a second long, and 120 cuts between them. Some takes hold a flash of
-light, which is no border. Every film is written as H.264 and read as footage is. A border counts as found when it lies
-within the true transition, or two frames beside it; each is found once, anything more is a false one.
+The backlot's takes, as they lie in data/dailies, are joined to films by 240 borders: 120 dissolves, wipes,
+dips to white and dips to black, a third of a second to a second long, and 120 cuts between them. Some takes
+hold a flash of light, which is no border. Every film is written as H.264 and read as footage is. A border
+counts as found when it lies within the true transition, or two frames beside it; each is found once,
+anything more is a false one.
 
-TransNetV2 is not run here (its weights do not ship). Its authors report F1 of 77.9 on ClipShots, 96.2 on BBC and
-93.9 on RAI (Soucek and Lokoc, 2020, arXiv:2008.04838): other films, so beside ours they are a scale, no ranking.
+TransNetV2 is not run here (its weights do not ship). Its authors report F1 of 77.9 on ClipShots, 96.2 on BBC
+and 93.9 on RAI (Soucek and Lokoc, 2020, arXiv:2008.04838): other films, so beside ours they are a scale, no
+ranking.
 """
 
 import csv
@@ -45,7 +48,8 @@ Border = tuple[int, int, str]  # first frame touched, first frame of the new tak
 
 
 def takes() -> list[np.ndarray]:
-    """The good takes of the dailies, small: (T, H, W, 3) uint8 each. Fades and the letterboxed reel are left out."""
+    """The good takes of the dailies, small: (T, H, W, 3) uint8 each. Fades and the letterboxed reel are
+    left out."""
     with (DAILIES / "takes.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["kind"] == "good"]
     pool = []

@@ -1,9 +1,11 @@
-"""Frames a second that stage 01 scans, beside the way that it had before: every frame as a full picture in memory.
+"""Frames a second that stage 01 scans, beside the way that it had before: every frame as a full picture in
+memory.
 
     python tests/benchmarks/scanning.py [SECONDS OF FILM]
 
-One file of 1280 x 720 at 24 frames a second, made of the dailies; the two ways take turns, the ratio is of medians.
-The old way is written out here: decode to RGB at full size, measure in OpenCV, decode again to look for damage.
+One file of 1280 x 720 at 24 frames a second, made of the dailies; the two ways take turns, the ratio is of
+medians. The old way is written out here: decode to RGB at full size, measure in OpenCV, decode again to look
+for damage.
 """
 
 import platform
@@ -94,9 +96,8 @@ def main(arguments: list[str]) -> None:
         print(f"{name}: {count / value:.0f} frames a second of 1280 x 720")
     print(f"ratio of medians of {ROUNDS}: {medians['before'] / medians['now']:.2f}")
     print(
-        f"{platform.machine()}, {platform.processor() or 'CPU'}, OpenCV {cv2.__version__}, PyAV {av.__version__}"
-    )
-    print(f"NumPy {np.__version__}")
+        f"{platform.machine()}, {platform.processor() or 'CPU'}, OpenCV {cv2.__version__}, PyAV
+        {av.__version__}" ) print(f"NumPy {np.__version__}")
 
 
 if __name__ == "__main__":
