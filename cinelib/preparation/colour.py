@@ -59,7 +59,7 @@ def _scaler(kind: str, kernel: int) -> "av.video.reformatter.VideoReformatter":
 
 
 def matrix_of(frame: "av.VideoFrame") -> int:
-    """Which matrix made Y, Cb, Cr: as tagged, else BT.709 from 720 lines or 1280 columns on, as players do."""
+    """Which matrix made Y, Cb, Cr: as tagged, else BT.709 from 720 lines or 1280 columns on, like players."""
     if int(frame.colorspace) != UNSPECIFIED:
         return int(frame.colorspace)
     large = frame.height >= 720 or frame.width >= 1280

@@ -8,6 +8,7 @@ medians. The old way is written out here: decode to RGB at full size, measure in
 for damage.
 """
 
+import os
 import platform
 import statistics
 import sys
@@ -18,7 +19,6 @@ from pathlib import Path
 
 import av
 import cv2
-import numpy as np
 
 from cinelib.preparation.shots import BLOCKS, _detectors, scan
 from cinelib.video import opened
@@ -95,9 +95,8 @@ def main(arguments: list[str]) -> None:
     for name, value in medians.items():
         print(f"{name}: {count / value:.0f} frames a second of 1280 x 720")
     print(f"ratio of medians of {ROUNDS}: {medians['before'] / medians['now']:.2f}")
-    print(
-        f"{platform.machine()}, {platform.processor() or 'CPU'}, OpenCV {cv2.__version__}, PyAV
-        {av.__version__}" ) print(f"NumPy {np.__version__}")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, OpenCV {cv2.__version__}, PyAV {av.__version__}")
+    print(f"load average {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
