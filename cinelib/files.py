@@ -97,6 +97,11 @@ def walk(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def shown_name(path: Path) -> str:
+    """A path with forward slashes, as text that can be stored also where its bytes are no UTF-8."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+
+
 def straying(folder: Path, path: Path) -> str:
     """Why `path`, found below `folder`, must not be read: what it links to, or what it is. Else ""."""
     try:

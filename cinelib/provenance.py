@@ -16,7 +16,7 @@ import cinelib
 from cinelib.files import Hashes, digest
 from cinelib.function_source import standalone
 
-DECODERS = ("av", "decord", "pillow")  # decord reads, PyAV times and steps in, Pillow resizes
+DECODERS = ("av", "pillow")  # PyAV reads, Pillow resizes
 _PACKAGE = Path(cinelib.__file__).parent
 _RUNS_A_STAGE = ("stages", "runs", "cli")
 
@@ -45,7 +45,7 @@ def code_of_function(function: Callable, *modules: str, package: Path = _PACKAGE
 
 
 def versions_of(*packages: str) -> Mapping[str, str]:
-    """Distribution name to version; "not installed" where that is so, as for decord on some machines."""
+    """Distribution name to version; "not installed" where that is so."""
     return {name: _version(name) for name in sorted(packages)}
 
 

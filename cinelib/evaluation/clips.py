@@ -1,7 +1,5 @@
 """Clips as they are decoded: in a process of its own, cut in time, with the true time of each frame."""
 
-import numpy as np
-
 from cinelib.metrics.metric import Clip
 from cinelib.preparation import decoding
 from cinelib.preparation.isolation import Child
@@ -21,13 +19,9 @@ def decode(source: Source, seconds: float, child: Child, prompt: str = "") -> Cl
         ValueError: that is more than 4 GiB of pixels.
         ChildError: it does not decode.
     """
-    indices = np.flatnonzero(source.times <= seconds + 1e-6)
     width = round(source.width * source.pixel_aspect)
-    size = len(indices) * source.height * width * 3
+    size = int((source.times <= seconds + 1e-6).sum()) * source.height * width * 3
     if size > _MOST_BYTES:
         raise ValueError(f"{size / 2**30:.1f} GiB of pixels in {seconds:g} s; look at fewer seconds")
-    whole = (0.0, 0.0, float(source.width), float(source.height))
-    frames = child.call(
-        decoding.clip, str(source.path), indices.tolist(), whole, source.height, width, source.decoder
-    )
-    return Clip(source.file, frames, source.times[indices], prompt)
+    frames, times = child.call(decoding.opening, str(source.path), seconds, source.height, width)
+    return Clip(source.file, frames, times, prompt)

@@ -1,15 +1,22 @@
 """Captions that come with the footage: metadata.jsonl or .csv rows, text beside a file, structured fields."""
 
+import codecs
 import csv
 import errno
 import json
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from cinelib.files import straying
+from cinelib.files import shown_name, straying
 
+if TYPE_CHECKING:
+    from cinelib.preparation.sources import Source
+
+NO_FILM = {".txt", ".jsonl", ".csv", ".json", ".md", ".srt", ".vtt"}
 FIELDS = ("action", "costume", "lighting", "color_grading", "camera")
 
 
@@ -53,9 +60,19 @@ class Captions:
                     continue
                 for where, values in read(folder / name):
                     book._add(folder, f"{name}, {where}", values)
-        for path in sorted(folder.rglob("*.txt")):
+        for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".txt"):
             book._add_sidecar(folder, path)
         return book
+
+    def summary(self, sources: Iterable["Source"]) -> str:
+        """How many readable files have a caption, and what was refused, in words for the console."""
+        films = {_composed(source.file) for source in sources if not source.reason}
+        with_caption = films & {row.file for row in self._rows}
+        refused = "".join(f"\n  {file}: {reason}" for file, reason in self.problems)
+        return (
+            f"{len(with_caption)} of {len(films)} files have a caption; {len(self.problems)} refused"
+            + refused
+        )
 
     def find(self, file: str, start: float, end: float) -> Caption | None:
         """The caption of `file` between `start` and `end`: the row that covers most of it, at least half.
@@ -63,6 +80,7 @@ class Captions:
         Rows with times win over rows for the whole file, and those over text beside the file.
         """
         best, best_key = None, (0.0, 0.0)
+        file = _composed(file)
         for rank, row in enumerate(reversed(self._rows)):
             if row.file != file:
                 continue
@@ -77,7 +95,7 @@ class Captions:
         if isinstance(values, str):
             self.problems.append((where.split(",")[0], f"{where}: {values}"))
             return
-        file = str(values.get("file_name") or "").strip()
+        file = _as_stored(folder, str(values.get("file_name") or "").strip())
         try:
             reason = refusal(folder, file)
             start, end = _time(values.get("start"), 0.0), _time(values.get("end"), float("inf"))
@@ -92,21 +110,24 @@ class Captions:
         if reason:
             self.problems.append((file or where.split(",")[0], f"caption refused ({where}): {reason}"))
         else:
-            self._rows.append(_Row(PurePosixPath(file).as_posix(), start, end, Caption(text, fields, where)))
+            name = _composed(PurePosixPath(file).as_posix())
+            self._rows.append(_Row(name, start, end, Caption(text, fields, where)))
 
     def _add_sidecar(self, folder: Path, path: Path) -> None:
-        relative = path.relative_to(folder)
+        relative = Path(shown_name(path.relative_to(folder)))
         if reason := straying(folder, path):
             self.problems.append((relative.as_posix(), f"caption refused: {reason}"))
             return
-        films = [film for film in path.parent.glob(f"{_escape(path.stem)}.*") if film.suffix not in (".txt",)]
+        stem = _composed(path.stem)
+        beside = (film for film in sorted(path.parent.iterdir()) if film.suffix.lower() not in NO_FILM)
+        films = [film for film in beside if _composed(film.stem) == stem]
         if not films:
             if path.stem.lower() not in {"readme", "license", "licence", "notes", "sha256sums"}:
                 reason = "caption refused: no video of that name beside it"
                 self.problems.append((relative.as_posix(), reason))
             return
         try:
-            text = " ".join(path.read_text("utf-8").split())
+            text = " ".join(path.read_text("utf-8-sig").split())
         except (OSError, UnicodeDecodeError) as error:
             self.problems.append((relative.as_posix(), f"caption refused: {error}"))
             return
@@ -114,7 +135,7 @@ class Captions:
             self.problems.append((relative.as_posix(), "caption refused: the file is empty"))
             return
         for film in films:
-            file = film.relative_to(folder).as_posix()
+            file = _composed(shown_name(film.relative_to(folder)))
             self._rows.append(_Row(file, 0.0, float("inf"), Caption(text, {}, relative.as_posix())))
 
 
@@ -175,7 +196,8 @@ def _time(value: object, default: float) -> float:
 
 
 def _jsonl(path: Path) -> Iterable[tuple[str, Mapping[str, object] | str]]:
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    for number, line in enumerate(content.splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -189,11 +211,29 @@ def _jsonl(path: Path) -> Iterable[tuple[str, Mapping[str, object] | str]]:
 def _csv(path: Path) -> Iterable[tuple[str, Mapping[str, object] | str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            for number, values in enumerate(csv.DictReader(stream), start=2):
+            head = stream.readline()
+            stream.seek(0)
+            comma = max(",;\t", key=head.count)  # a spreadsheet writes the one of its language
+            for number, values in enumerate(csv.DictReader(stream, delimiter=comma), start=2):
                 yield f"line {number}", {key: value for key, value in values.items() if key}
     except (UnicodeDecodeError, csv.Error) as error:
         yield "the file", f"not CSV text ({error})"
 
 
-def _escape(stem: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in stem)
+def _composed(name: str) -> str:
+    """One spelling of accents: macOS stores é as e and an accent, others as one letter."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _as_stored(folder: Path, file: str) -> str:
+    """`file` with its accents written as the folder writes them, where only these differ."""
+    try:
+        if not file or file.isascii() or ".." in PurePosixPath(file).parts or (folder / file).exists():
+            return file
+        beside = (folder / file).parent.iterdir()
+        name = next(
+            path.name for path in beside if _composed(path.name) == _composed(PurePosixPath(file).name)
+        )
+    except (OSError, ValueError, StopIteration):
+        return file
+    return (PurePosixPath(file).parent / name).as_posix()

@@ -16,8 +16,9 @@ from cinelib.preparation.caption_edits import ORIGIN, CaptionEdits
 from cinelib.preparation.captions import Caption, Captions, with_trigger
 from cinelib.preparation.dataset import METADATA, DatasetError, VideoFolder
 from cinelib.preparation.isolation import Child, ChildError
+from cinelib.preparation.report import remarks_on_size
 from cinelib.preparation.selection import Decision, name_clips
-from cinelib.preparation.sources import cover_box, sample_indices
+from cinelib.preparation.sources import Source, cover_box, sample_indices
 from cinelib.video import write_video
 
 
@@ -36,26 +37,45 @@ def cut(decision: Decision, child: Child, height: int, width: int, fps: float) -
     """
     source, take = decision.take.source, decision.take
     times = source.times[take.first : take.last]
-    indices = take.first + sample_indices(times, decision.start, decision.num_frames, fps)
+    chosen = times[sample_indices(times, decision.start, decision.num_frames, fps, take.end)]
     box = cover_box(take.box, height, width, source.pixel_aspect)
+    return frames_of(source, child, chosen, box, height, width)
+
+
+def frames_of(
+    source: Source,
+    child: Child,
+    instants: np.ndarray,
+    box: tuple[float, float, float, float],
+    height: int,
+    width: int,
+) -> np.ndarray:
+    """The frames of `source` at `instants` (T,), some of its `times`: (T, height, width, 3) uint8.
+
+    Raises:
+        ChildError: the file no longer decodes.
+    """
+    size = (source.height, source.width)
     return child.call(
-        decoding.clip, str(source.path), indices.tolist(), box, height, width, decoder=source.decoder
+        decoding.clip, str(source.path), instants.tolist(), box, height, width, size, source.seekable
     )
 
 
 def poster(decision: Decision, child: Child, width: int = 192) -> np.ndarray:
     """The middle frame of a decision's span, whole, bars included: (H, width, 3) uint8; grey without one."""
     take = decision.take
+    grey = np.full((round(width * 9 / 16), width, 3), 225, np.uint8)
     if take is None:
-        return np.full((round(width * 9 / 16), width, 3), 225, np.uint8)
+        return grey
     source = take.source
     middle = int(np.abs(source.times - (decision.start + decision.end) / 2).argmin())
     middle = min(max(middle, take.first), take.last - 1)
     height = max(2, round(width * source.height / (source.width * source.pixel_aspect)))
     whole = (0, 0, source.width, source.height)
-    (frame,) = child.call(
-        decoding.clip, str(source.path), [middle], whole, height, width, decoder=source.decoder
-    )
+    try:
+        (frame,) = frames_of(source, child, source.times[[middle]], whole, height, width)
+    except ChildError:
+        return grey
     return frame
 
 
@@ -86,13 +106,15 @@ def write_dataset(
             if decision.decision == "kept":
                 try:
                     frames = cut(decision, child, height, width, fps)
-                except ChildError as error:
-                    decision = replace(decision, decision="dropped", reason=f"undecodable: {error}", clip="")
+                except Exception as error:  # whatever it is, it costs this clip only
+                    words = (
+                        str(error) if isinstance(error, ChildError) else f"{type(error).__name__}: {error}"
+                    )
+                    decision = replace(decision, decision="dropped", reason=f"undecodable: {words}", clip="")
                 else:
                     caption = _caption(decision, captions, captioner, frames, edits)
-                    decision = replace(
-                        decision, note="; ".join(filter(None, (decision.note, _remark(caption))))
-                    )
+                    notes = (decision.note, remarks_on_size(decision, height, width), _remark(caption))
+                    decision = replace(decision, note="; ".join(filter(None, notes)))
                     path = write_video(partial / decision.clip, frames, fps, crf=12)
                     rows.append(_row(decision, caption, trigger, frames.shape, fps, hash_of(path)))
                     if len(rows) % 10 == 0:

@@ -32,6 +32,7 @@ class Clip:
     width: int
     sha256: str = ""
     source: str = ""
+    take: int = 0
     start: float = 0.0
     end: float = 0.0
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -131,6 +132,7 @@ def _read_row(folder: Path, number: int, line: str) -> Clip:
         width=int(shape["width"]),
         sha256=str(row.get("sha256") or ""),
         source=str(row.get("source") or ""),
+        take=row["take"] if isinstance(row.get("take"), int) else 0,
         start=start,
         end=end,
         fields={name: str(row[name]) for name in FIELDS if row.get(name)},
@@ -153,6 +155,26 @@ def _refuse_mixed(path: Path, clips: Sequence[Clip]) -> None:
                     f"clips of mixed shape: {first.file_name} is {first.height}x{first.width} at "
                     f"{first.fps:g} fps, {clip.file_name} is {clip.height}x{clip.width} at {clip.fps:g} fps"
                 )
+
+
+def hold_out(clips: Sequence[Clip], count: int) -> tuple[list[int], list[int]]:
+    """Positions to train on and at most `count` to hold out: whole takes from the end, so that none is in
+    both.
+
+    Clips with the same file count as one take. Where every take has more clips, the last clips are held out.
+    """
+    takes: dict[object, list[int]] = {}
+    alias: dict[str, object] = {}
+    for position, clip in enumerate(clips):
+        own = (clip.source, clip.take) if clip.source else clip.file_name
+        takes.setdefault(alias.setdefault(clip.sha256 or clip.file_name, own), []).append(position)
+    held: list[int] = []
+    for members in sorted(takes.values(), key=lambda members: -members[-1]):
+        if len(held) + len(members) <= count:
+            held += members
+    if not held:
+        held = list(range(len(clips)))[-count:]
+    return [k for k in range(len(clips)) if k not in held], sorted(held)
 
 
 def window_length(available: int, wanted: int) -> int:

@@ -1,6 +1,6 @@
-"""What happens inside the decoder process: open a file, know its true timestamps, hand out frames.
+"""What happens inside the decoder process: the facts of a file, and clips cut out of it.
 
-Every function here is meant for `isolation.Child.call`; nothing else in cinelib imports decord.
+Every function here is meant for `isolation.Child.call`.
 """
 
 import os
@@ -11,223 +11,167 @@ from typing import Any
 import numpy as np
 
 from cinelib.preparation.isolation import brief
-
-CHUNK_BYTES = 128 << 20  # decoded pixels held at once
-
-
-class Undecodable(ValueError):
-    """Neither decord nor PyAV reads the file's picture."""
-
-
-class Reader:
-    """Upright RGB frames of one file by index, and the true time of each.
-
-    `times` (N,) are seconds since the first frame; `end` is when the last frame leaves the screen.
-    decord decodes. PyAV steps in only where decord raises, and `fallback` then holds decord's words.
-
-    Raises:
-        Undecodable: with both decoders' reasons.
-    """
-
-    def __init__(self, path: str, decoder: str = "decord") -> None:
-        self.path, self.decoder, self.fallback = path, decoder, ""
-        self.notes: list[str] = []
-        if decoder == "decord":
-            _container(path).close()  # decord has no list of containers that are safe
-            try:
-                self._open_decord()
-            except Exception as error:
-                self.decoder, self.fallback = "PyAV", f"decord: {brief(error)}"
-        if self.decoder == "PyAV":
-            self._open_pyav()
-        steps = np.diff(self.times) if len(self.times) > 1 else np.array([1 / (self.declared_fps or 24)])
-        self.end = float(self.times[-1] + np.median(steps))
-
-    @property
-    def declared_fps(self) -> float | None:
-        """The rate that the header claims, which nothing here trusts for timing."""
-        from cinelib.video import opened
-
-        with opened(self.path) as container:
-            rate = container.streams.video[0].average_rate
-        return float(rate) if rate else None
-
-    def frames(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Frames (H, W, 3) uint8 at ascending `indices`; repeats are allowed."""
-        reading = self._decord_frames(indices) if self.decoder == "decord" else self._pyav_frames(indices)
-        for frame in reading:
-            yield np.ascontiguousarray(np.rot90(frame, self._turns)) if self._turns else frame
-
-    def _open_decord(self) -> None:
-        import decord
-
-        self._video = decord.VideoReader(str(Path(self.path).absolute()))
-        first = self._video.get_batch([0]).asnumpy()[0]  # fails for very small pictures, unlike `[0]`
-        self._chunk = max(1, min(64, CHUNK_BYTES // max(1, first.nbytes)))
-        times = self._video.get_frame_timestamp(range(len(self._video)))[:, 0].astype(np.float64)
-        # Packets of some AVI files carry no presentation time; decord then returns garbage.
-        if not _plausible(times):
-            times = _pyav_times(self.path)
-            if len(times) != len(self._video) or not _plausible(times):
-                times = np.arange(len(self._video)) / (self.declared_fps or 24)
-                self.notes.append("no usable timestamps in the file: spaced evenly at the header's rate")
-        self.times = times - times[0]
-        self._turns = _missing_turns(self.path, first)
-
-    def _decord_frames(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        for start in range(0, len(indices), self._chunk):
-            yield from self._video.get_batch(list(indices[start : start + self._chunk])).asnumpy()
-
-    def _open_pyav(self) -> None:
-        try:
-            times = _pyav_times(self.path)
-        except Exception as error:
-            raise Undecodable("; ".join(filter(None, [self.fallback, f"PyAV: {brief(error)}"]))) from None
-        if not len(times):
-            raise Undecodable("; ".join(filter(None, [self.fallback, "PyAV: no frame decodes"])))
-        if not _plausible(times):
-            times = np.arange(len(times)) / (self.declared_fps or 24)
-            self.notes.append("no usable timestamps in the file: spaced evenly at the header's rate")
-        self.times = times - times[0]
-        self._turns = round(_first_frame(self.path)[1] / 90) % 4
-
-    def _pyav_frames(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        from cinelib.video import opened
-
-        wanted = list(indices)
-        with opened(self.path) as container:
-            for index, frame in enumerate(container.decode(video=0)):
-                while wanted and wanted[0] == index:
-                    wanted.pop(0)
-                    yield frame.to_ndarray(format="rgb24")
-                if not wanted:
-                    return
+from cinelib.preparation.reader import (
+    Picture,
+    Reader,
+    Undecodable,
+    container_of,
+    picture_stream,
+    progressive,
+    upright,
+)
 
 
 def probe(path: str) -> dict[str, Any]:
-    """Container, codec, size as shown, rotation, declared rate, true timestamps, duration, audio."""
+    """Container, codec, size as shown, rotation, declared rate, timestamps, duration, audio, colours.
+
+    Only the first frame is decoded. `times` come from the packets' stamps; a scan corrects them where a file
+    is odd.
+    """
+    from cinelib.preparation import colour
+
     if not os.access(path, os.R_OK):
         raise PermissionError("permission denied")
     if Path(path).stat().st_size == 0:
         raise ValueError("empty file (zero bytes)")
-    with _container(path) as container:
-        if not container.streams.video:
-            raise ValueError("no picture in this file" + (" (audio only)" if container.streams.audio else ""))
-        stream = container.streams.video[0]
+    if _is_moving_webp(path):
+        raise Undecodable("an animated WebP, which FFmpeg does not decode: make a video of it")
+    first = next(reading := Reader(path).pictures()).frame
+    reading.close()
+    with container_of(path) as container:
+        stream = picture_stream(container)
         context = stream.codec_context
-        aspect = stream.sample_aspect_ratio
+        aspect = float(stream.sample_aspect_ratio or 1)
+        declared = container.duration / 1e6 if container.duration else None
         facts: dict[str, Any] = {
             "container": container.format.name,
             "codec": context.name,
             "pixel_format": context.pix_fmt or "",
             "audio": bool(container.streams.audio),
             "declared_fps": float(stream.average_rate) if stream.average_rate else None,
-            "declared_seconds": container.duration / 1e6 if container.duration else None,
-            "pixel_aspect": float(aspect) if aspect else 1.0,
+            "declared_seconds": declared,
         }
-        transfer = getattr(context, "color_trc", 0)
-    reader = _reader(path)
-    height, width = next(reader.frames([0])).shape[:2]
-    rotation = _first_frame(path)[1]
-    if rotation % 180:
-        facts["pixel_aspect"] = 1 / facts["pixel_aspect"]
-    notes = list(reader.notes)
-    if reader.fallback:
-        notes.append(f"read with PyAV because {reader.fallback}")
-    if facts["declared_seconds"] and facts["declared_seconds"] > reader.end + max(1.0, 0.1 * reader.end):
-        notes.append(
-            f"the header promises {facts['declared_seconds']:.2f} s, only {reader.end:.2f} s are there"
-        )
-    if transfer in (16, 18):
-        notes.append("HDR transfer curve: not tone-mapped, will look flat")
-    facts.update(height=height, width=width, rotation=rotation, decoder=reader.decoder, notes=tuple(notes))
-    return {**facts, "times": reader.times, "seconds": reader.end}
+        alpha = "alpha_mode" in stream.metadata or _has_alpha(context.pix_fmt or "")
+        times, notes = _packet_times(container, stream)
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / (facts["declared_fps"] or 24)
+    seconds = float(times[-1] + step)
+    upright = first.rotation % 180 == 0
+    height, width = (first.height, first.width) if upright else (first.width, first.height)
+    if declared and declared > seconds + max(1.0, 0.1 * seconds) and not facts["audio"]:
+        notes.append(f"the header promises {declared:.2f} s, only {seconds:.2f} s are there")
+    notes += colour.remarks(first)
+    if first.interlaced_frame:
+        notes.append("interlaced: deinterlaced (bwdif), a picture for each pair of fields")
+    if alpha:
+        notes.append("alpha: transparency is ignored, the colours are taken as stored")
+    return {
+        **facts,
+        "pixel_aspect": aspect if upright else 1 / aspect,
+        "height": height,
+        "width": width,
+        "rotation": first.rotation,
+        "notes": tuple(notes),
+        "times": times,
+        "seconds": seconds,
+    }
+
+
+def _packet_times(container: Any, stream: Any) -> tuple[np.ndarray, list[str]]:
+    """Seconds of every frame by the packets' stamps, without those that an edit list leaves out."""
+    import av
+
+    stamps: list[int] = []
+    notes: list[str] = []
+    count = 0
+    try:
+        for packet in container.demux(stream):
+            if packet.size and not packet.is_discard:
+                count += 1
+                if packet.pts is not None:
+                    stamps.append(packet.pts)
+    except av.error.FFmpegError as error:
+        notes.append(f"the file ends in the middle: {brief(error)}")
+    times = np.unique(np.array(stamps, dtype=np.int64)) * float(stream.time_base or 0)
+    rate = float(stream.average_rate or 24)
+    if len(times) < 0.75 * count:  # no stamps, or the same ones twice: recordings one behind the other
+        times = np.arange(max(count, 1)) / rate
+    return times - times[0], notes
+
+
+def _has_alpha(pixel_format: str) -> bool:
+    return pixel_format.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya"))
+
+
+def _is_moving_webp(path: str) -> bool:
+    with Path(path).open("rb") as stream:
+        head = stream.read(21)
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
 
 def clip(
     path: str,
-    indices: Sequence[int],
+    instants: Sequence[float],
     box: tuple[float, float, float, float],
     height: int,
     width: int,
-    decoder: str = "decord",
+    size: tuple[int, int] | None = None,
+    seekable: bool = False,
 ) -> np.ndarray:
-    """Frames at `indices`, cut to `box` (left, top, right, bottom; pixels), resized: (T, H, W, 3) uint8.
+    """The frames whose times are `instants` (ascending, repeats allowed), cut to `box`: (T, height, width,
+    3) uint8.
 
-    Lanczos with support scaled to the reduction, that is antialiased, at sub-pixel positions of the box.
+    `box`: left, top, right, bottom in pixels of a picture of `size` (height, width); a frame of another size
+    is cut in proportion. Lanczos with support scaled to the reduction, that is antialiased, at sub-pixel
+    positions.
+
+    Raises:
+        ValueError: the file no longer has a frame at one of them.
     """
     from PIL import Image
 
-    out = np.empty((len(indices), height, width, 3), np.uint8)
-    for target, frame in zip(out, _reader(path, decoder).frames(indices), strict=True):
-        picture = Image.fromarray(frame)
-        target[:] = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS, box=box))
+    out = np.empty((len(instants), height, width, 3), np.uint8)
+    filled = 0
+    for picture in _nearest(path, instants, seekable):
+        pixels = upright(picture)
+        tall, wide = size or pixels.shape[:2]
+        scale = (pixels.shape[1] / wide, pixels.shape[0] / tall) * 2
+        part = tuple(edge * by for edge, by in zip(box, scale, strict=True))
+        resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS, box=part)
+        out[filled], filled = np.asarray(resized), filled + 1
+        while filled < len(instants) and instants[filled] <= instants[filled - 1]:
+            out[filled], filled = out[filled - 1], filled + 1
+    if filled < len(instants):
+        raise ValueError(f"there is no frame at {instants[filled]:.3f} s any more")
     return out
 
 
-_open: dict[str, Any] = {}
+def opening(path: str, seconds: float, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """All frames shown in the first `seconds`, whole, and their times: (T, height, width, 3) uint8, (T,)."""
+    from PIL import Image
+
+    times, frames = [], []
+    for picture in progressive(Reader(path).pictures()):
+        if picture.time > seconds + 1e-6:
+            break
+        times.append(picture.time)
+        frame = Image.fromarray(upright(picture))
+        if frame.size != (width, height):
+            frame = frame.resize((width, height), Image.Resampling.LANCZOS)
+        frames.append(np.asarray(frame))
+    return np.stack(frames), np.array(times)
 
 
-def _reader(path: str, decoder: str = "decord") -> Reader:
-    """The last file stays open, because consecutive calls ask for the same one."""
-    key = (path, decoder, Path(path).stat().st_mtime_ns)
-    if _open.get("key") != key:
-        _open.clear()
-        _open.update(reader=Reader(path, decoder), key=key)
-    return _open["reader"]
-
-
-def _plausible(times: np.ndarray) -> bool:
-    return bool(np.isfinite(times).all() and (np.abs(times) < 1e7).all() and (np.diff(times) > 0).all())
-
-
-def _container(path: str) -> Any:
-    """The file opened by PyAV, and never what it names. Raises Undecodable."""
-    import av
-
-    from cinelib.video import opened
-
-    av.logging.set_level(av.logging.ERROR)  # errors then carry FFmpeg's own words
-    try:
-        return opened(path)
-    except av.error.FFmpegError as error:
-        if "whitelist" in str((error.log or ("", "", ""))[2]):
-            raise Undecodable(
-                "no container of pictures, but a list of files or the like: not followed"
-            ) from None
-        raise Undecodable(f"truncated, or not a video: {brief(error)}") from None
-
-
-def _pyav_times(path: str) -> np.ndarray:
-    from cinelib.video import opened
-
-    with opened(path) as container:
-        times = [frame.time for frame in container.decode(video=0)]
-    return np.array([np.nan if time is None else time for time in times])
-
-
-def _first_frame(path: str) -> tuple[np.ndarray, int]:
-    """The first frame as stored, and how many degrees counter-clockwise set it upright."""
-    from cinelib.video import opened
-
-    with opened(path) as container:
-        frame = next(container.decode(video=0))
-        return frame.to_ndarray(format="rgb24"), frame.rotation
-
-
-def _missing_turns(path: str, seen: np.ndarray) -> int:
-    """Quarter turns that decord left out: it obeys rotation in MP4 and MOV, ignores it in Matroska."""
-    try:
-        stored, rotation = _first_frame(path)
-    except Exception:  # PyAV may stumble where decord does not; then there is nothing to compare
-        return 0
-    turns = round(rotation / 90) % 4
-    if not turns:
-        return 0
-
-    def distance(picture: np.ndarray) -> float:
-        if picture.shape != seen.shape:
-            return np.inf
-        return float(np.abs(picture.astype(np.int16) - seen).mean())
-
-    return turns if distance(stored) < distance(np.rot90(stored, turns)) else 0
+def _nearest(path: str, instants: Sequence[float], seekable: bool) -> Iterator[Picture]:
+    """A picture for each different instant, within a millisecond of it."""
+    wanted = sorted(set(instants))
+    start = wanted[0] if seekable else 0.0
+    for picture in progressive(Reader(path).pictures(start)):
+        if start and picture.time > wanted[0] + 1e-3:  # the seek went too far: read it all
+            yield from _nearest(path, instants, seekable=False)
+            return
+        start = 0.0
+        if abs(picture.time - wanted[0]) <= 1e-3:
+            yield picture
+            wanted.pop(0)
+        if not wanted:
+            return

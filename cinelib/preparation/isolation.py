@@ -95,6 +95,8 @@ class Child:
     def _obituary(self) -> str:
         code = self._process.wait()
         self.close()
+        if code == -signal.SIGKILL:
+            return "the decoder process was killed: out of memory?"
         if code < 0:
             return f"the decoder process died of {signal.Signals(-code).name}"
         return f"the decoder process ended with exit code {code}"

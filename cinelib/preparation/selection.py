@@ -1,17 +1,15 @@
 """Which takes become clips: the drop rules, the split into spans of 4k+1 frames, the quota."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from cinelib.files import replacing
-from cinelib.preparation.sources import Source
-from cinelib.preparation.takes import BLACK_LEVEL, Take
+from cinelib.preparation.sources import Source, sample_indices
+from cinelib.preparation.takes import BLACK_LEVEL, Take, same_pictures
 
-COLUMNS = ("file", "take", "start", "end", "decision", "reason", "note", "clip")
+SOME_REPEATS, MOST_REPEATS = 0.1, 0.6  # shares of repeated frames that are remarked, and that drop a clip
 
 
 @dataclass(frozen=True)
@@ -74,10 +72,16 @@ def floor_4k1(frames: int) -> int:
     return max(1, frames - (frames - 1) % 4)
 
 
-def frames_available(take: Take, fps: float) -> int:
-    """Instants at `fps` in the take that have a source frame within half a frame's time."""
-    half = (take.end - take.source.times[take.last - 1]) / 2
-    return int((take.end - half - take.start) * fps + 1e-6) + 1
+def frames_available(take: Take, rules: Rules) -> int:
+    """Instants at `rules.fps` in the take that have a source frame within half a frame's time.
+
+    The last may fall on the take's very end, one frame late, where only that reaches the shortest or the
+    longest clip: five seconds at any rate are 81 frames at 16 a second.
+    """
+    half = min(take.end - take.source.times[take.last - 1], 1 / rules.fps) / 2
+    strict = int((take.end - half - take.start) * rules.fps + 1e-6) + 1
+    whole = int(take.seconds * rules.fps + 1e-3) + 1
+    return whole if whole in (rules.shortest, rules.longest) else strict
 
 
 def faults(take: Take, rules: Rules) -> list[str]:
@@ -92,7 +96,7 @@ def faults(take: Take, rules: Rules) -> list[str]:
             f"static: {take.activity:.1%} of the picture changes within half a second, "
             f"{rules.min_activity:.1%} is the least"
         )
-    frames = floor_4k1(frames_available(take, rules.fps))
+    frames = floor_4k1(frames_available(take, rules))
     if frames < rules.shortest:
         found.append(
             f"too short: {take.seconds:.2f} s give {frames} frames (4k+1) at {rules.fps:g} fps, "
@@ -103,7 +107,7 @@ def faults(take: Take, rules: Rules) -> list[str]:
 
 def spans(take: Take, rules: Rules) -> list[tuple[float, int]]:
     """(start, num_frames) of the equal spans that a good take is split into, one after the other."""
-    available = frames_available(take, rules.fps)
+    available = frames_available(take, rules)
     pieces = -(-available // rules.longest)
     if floor_4k1(available // pieces) < rules.shortest:
         pieces = available // rules.shortest
@@ -120,12 +124,41 @@ def decide(sources: Sequence[Source], takes: Sequence[Take], rules: Rules, seed:
             text = source.reason.startswith("not a video")
             decisions.append(Decision(source.file, "ignored" if text else "dropped", source.reason))
         for take in (take for take in takes if take.source.file == source.file):
-            decisions.extend(_judge(take, rules))
-    return _apply_quota(decisions, rules.max_clips, seed)
+            try:
+                decisions.extend(_judge(take, rules))
+            except Exception as error:  # it costs this take, not the stage
+                reason = f"cannot be judged: {type(error).__name__}: {error}"
+                decisions.append(Decision(source.file, "dropped", reason, take, take.start, take.end))
+    return _apply_quota(_without_copies(decisions), rules.max_clips, seed)
+
+
+def _without_copies(decisions: list[Decision]) -> list[Decision]:
+    """Drop takes that another file, or another place of it, shows as well: the larger picture stays."""
+    kept: dict[tuple[str, int], Take] = {}
+    for decision in decisions:
+        if decision.decision == "kept":
+            kept.setdefault((decision.file, decision.take.number), decision.take)
+    copies: dict[tuple[str, int], Take] = {}
+    originals: list[tuple[tuple[str, int], Take]] = []
+    for key, take in sorted(kept.items(), key=lambda entry: -entry[1].source.height * entry[1].source.width):
+        original = next((other for _, other in originals if same_pictures(take, other)), None)
+        if original is None:
+            originals.append((key, take))
+        else:
+            copies[key] = original
+
+    def judged(decision: Decision) -> Decision:
+        original = copies.get((decision.file, decision.take.number)) if decision.take else None
+        if original is None or decision.decision != "kept":
+            return decision
+        reason = f"duplicate: the pictures of {original.source.file}, take {original.number}"
+        return replace(decision, decision="dropped", reason=reason)
+
+    return [judged(decision) for decision in decisions]
 
 
 def _judge(take: Take, rules: Rules) -> list[Decision]:
-    note = "; ".join(take.notes)
+    note = "; ".join((*take.notes, *take.source.notes))
     if found := faults(take, rules):
         return [
             Decision(take.source.file, "dropped", "; ".join(found), take, take.start, take.end, note=note)
@@ -134,10 +167,23 @@ def _judge(take: Take, rules: Rules) -> list[Decision]:
     decisions = []
     for piece, (start, frames) in enumerate(pieces, start=1):
         split = f"span {piece} of {len(pieces)} of a take of {take.seconds:.2f} s" if len(pieces) > 1 else ""
-        notes = "; ".join(filter(None, (split, note)))
+        share = repeated(take, start, frames, rules.fps)
+        again = f"{share:.0%} of its frames repeat the one before" if share >= SOME_REPEATS else ""
+        notes = "; ".join(filter(None, (split, again, note)))
         end = start + frames / rules.fps
-        decisions.append(Decision(take.source.file, "kept", "", take, start, end, frames, notes))
+        decision = Decision(take.source.file, "kept", "", take, start, end, frames, notes)
+        if share > MOST_REPEATS:
+            reason = f"too few pictures: {share:.0%} of its frames would repeat the one before"
+            decision = replace(decision, decision="dropped", reason=reason)
+        decisions.append(decision)
     return decisions
+
+
+def repeated(take: Take, start: float, num_frames: int, fps: float) -> float:
+    """Share (0..1) of a clip's frames that show the source frame of the one before."""
+    times = take.source.times[take.first : take.last]
+    indices = sample_indices(times, start, num_frames, fps, take.end)
+    return float((np.diff(indices) == 0).mean()) if num_frames > 1 else 0.0
 
 
 def _apply_quota(decisions: list[Decision], max_clips: int, seed: int) -> list[Decision]:
@@ -174,13 +220,3 @@ def name_clips(decisions: Sequence[Decision]) -> list[Decision]:
             decision, count = replace(decision, clip=clip), count + 1
         named.append(decision)
     return named
-
-
-def write_report(path: str | Path, decisions: Sequence[Decision]) -> Path:
-    """`decisions.csv`: file, take, time span, decision, reason, note, clip; written atomically."""
-    path = Path(path)
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        writer.writerows(decision.row() for decision in decisions)
-    return path

@@ -1,12 +1,12 @@
 """A folder of footage: one row per file, whatever the file turns out to be, and true-time resampling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from cinelib.files import straying
+from cinelib.files import shown_name, straying
 from cinelib.preparation import decoding
 from cinelib.preparation.isolation import Child, ChildError
 
@@ -24,6 +24,26 @@ VIDEO = {
     ".mts",
     ".wmv",
     ".flv",
+    ".m2ts",
+    ".m2t",
+    ".vob",
+    ".3gp",
+    ".lrv",
+    ".insv",
+}
+PICTURES = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".exr",
+    ".dpx",
+    ".bmp",
+    ".webp",
+    ".tga",
+    ".heic",
+    ".dng",
 }
 TEXT = {".txt", ".jsonl", ".csv", ".json", ".md", ".srt", ".vtt", ".yaml", ".yml", ".xml", ".html"}
 
@@ -37,7 +57,8 @@ class Source:
     """One file of the folder. `reason` says why its picture cannot be used; empty means it can.
 
     `height`, `width`: pixels as shown, after rotation. `times` (N,): seconds since the first frame, from the
-    frames' own timestamps. `declared_fps`: what the header claims.
+    frames' own timestamps. `declared_fps`: what the header claims. `seekable`: a scan has seen that a frame
+    can be found by its stamp.
     """
 
     file: str
@@ -54,7 +75,7 @@ class Source:
     declared_seconds: float | None = None
     seconds: float = 0.0
     audio: bool = False
-    decoder: str = "decord"
+    seekable: bool = False
     notes: tuple[str, ...] = ()
     times: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
 
@@ -102,12 +123,36 @@ def survey(folder: str | Path, child: Child, log: Callable[[str], None] = lambda
     paths = sorted(path for path in folder.rglob("*") if _is_entry(path, folder))
     if not paths:
         raise FootageError(f"footage folder {str(folder)!r} is empty")
+    sequences = _sequences(paths)
     sources = []
     for path in paths:
+        if path in sequences:
+            if sequences[path]:
+                name = shown_name(path.relative_to(folder))
+                sources.append(Source(name, path, reason=sequences[path]))
+            continue
         source = _probe(path, folder, child)
         log(f"{source.file}: {source.reason or f'{source.seconds:.2f} s, {len(source.times)} frames'}")
         sources.append(source)
     return sources
+
+
+def _sequences(paths: Sequence[Path]) -> dict[Path, str]:
+    """Numbered pictures of one name, three or more: the first with the reason for all of them, the others
+    with ""."""
+    groups: dict[tuple[Path, str, str], list[Path]] = {}
+    for path in paths:
+        stem = path.stem.rstrip("0123456789")
+        if path.suffix.lower() in PICTURES and stem != path.stem and not path.is_symlink():
+            groups.setdefault((path.parent, stem, path.suffix), []).append(path)
+    found = {}
+    for (_, stem, suffix), members in groups.items():
+        if len(members) >= 3:
+            reason = (
+                f"not a video: image sequence {stem}#{suffix} of {len(members)} pictures; make a video of it"
+            )
+            found |= {path: reason if path == members[0] else "" for path in members}
+    return found
 
 
 def _is_entry(path: Path, folder: Path) -> bool:
@@ -118,7 +163,7 @@ def _is_entry(path: Path, folder: Path) -> bool:
 
 
 def _probe(path: Path, folder: Path, child: Child) -> Source:
-    file = path.relative_to(folder).as_posix()
+    file = shown_name(path.relative_to(folder))
     if reason := straying(folder, path):
         return Source(file, path, reason=f"refused: {reason}")
     if path.is_dir():
@@ -127,16 +172,20 @@ def _probe(path: Path, folder: Path, child: Child) -> Source:
         return Source(file, path, reason="not a video: text beside the footage")
     try:
         return Source(file, path, **child.call(decoding.probe, str(path)))
-    except ChildError as error:
+    except Exception as error:  # whatever it is, it costs this file only
         kind = "undecodable" if path.suffix.lower() in VIDEO else "not a video"
-        return Source(file, path, reason=f"{kind}: {error}")
+        words = str(error) if isinstance(error, ChildError) else f"{type(error).__name__}: {error}"
+        return Source(file, path, reason=f"{kind}: {words}")
 
 
-def sample_indices(times: np.ndarray, start: float, num_frames: int, fps: float) -> np.ndarray:
+def sample_indices(
+    times: np.ndarray, start: float, num_frames: int, fps: float, end: float | None = None
+) -> np.ndarray:
     """Which source frame to show at `start + k / fps`, k = 0..num_frames-1: the nearest by its timestamp.
 
     The largest timing error is half the gap between two source frames. Frames are never blended, because
-    a mix of two frames is a ghost that no camera recorded and that a model would learn.
+    a mix of two frames is a ghost that no camera recorded and that a model would learn. Up to `end`
+    (default: one frame's time after the last stamp) the last frame stays on screen.
 
     Raises:
         ValueError: a wanted instant lies outside of the footage by more than one frame.
@@ -144,7 +193,7 @@ def sample_indices(times: np.ndarray, start: float, num_frames: int, fps: float)
     times = np.asarray(times, dtype=np.float64)
     wanted = start + np.arange(num_frames) / fps
     slack = float(np.median(np.diff(times))) if len(times) > 1 else 1 / fps
-    if wanted[0] < times[0] - slack or wanted[-1] > times[-1] + slack + 1e-6:
+    if wanted[0] < times[0] - slack or wanted[-1] > max(times[-1] + slack, end or 0.0) + 1e-6:
         raise ValueError(
             f"{num_frames} frames at {fps:g} fps need {wanted[0]:.3f} to {wanted[-1]:.3f} s, "
             f"the footage has {times[0]:.3f} to {times[-1]:.3f} s"

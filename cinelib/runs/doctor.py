@@ -102,9 +102,9 @@ def torch() -> Check:
 
 
 def decoder() -> Check:
-    """Decord reads what notebook 01 is given. Like there, it is imported in a process of its own."""
-    ok, last = _in_a_process("import decord; print(decord.__version__)")
-    return Check("decoder", ok, f"decord {last}", _MAKE)
+    """PyAV reads what notebook 01 is given. Like there, it is imported in a process of its own."""
+    ok, last = _in_a_process("import av; print(av.__version__, av.ffmpeg_version_info)")
+    return Check("decoder", ok, "PyAV {}, FFmpeg {}".format(*last.split()) if ok else last, _MAKE)
 
 
 def _in_a_process(code: str) -> tuple[bool, str]:

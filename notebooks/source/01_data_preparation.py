@@ -64,6 +64,8 @@ print(f"device: CPU, {os.cpu_count()} cores")
 #
 # Every file gets a row, also one that is broken or no video at all.
 #
+# PyAV reads the files with FFmpeg, frame by frame, so that a film may be as long as it likes. Pictures arrive as an ordinary display shows them: HDR is tone-mapped, interlaced fields are woven into frames, and the *remarks* say so.
+#
 # Decoders are C libraries. A damaged file can crash or hang them, and the notebook's kernel with them. So all decoding happens in a *child process*. If it dies, the file gets the cause of death as its reason and a new child carries on.
 
 # %%
@@ -223,6 +225,8 @@ def nearest_frames(timestamps, start, num_frames, fps):
 #
 # PySceneDetect looks for two kinds of borders. At a *cut* a frame differs from the one before much more than its neighbours differ from theirs, so a fast pan is no cut. At a *fade* the picture falls below a level of darkness. What lies between two borders is a take.
 #
+# Other borders take their time. In a *dissolve*, a *wipe* or a *dip to white* every part of the picture goes straight from one shot to the other, while a camera shows on its way what is in neither. Such a transition belongs to no take and is cut off. A flash comes and goes with the same shot before and after: it is no border.
+#
 # For each take we measure how bright it is, how much of the picture changes within half a second (its *activity*), and whether black bars frame it.
 
 # %%
@@ -249,6 +253,8 @@ show.table(pd.DataFrame(measured).head(12)).format(precision=2).hide()
 # - **static**: less than `min_activity` of the picture changes within half a second. A slate is caught by this rule, and so is a photograph. A slate in a moving hand would pass, and you would find it on the contact sheet below,
 # - **too short** for `min_seconds` or for the model's `num_frames`,
 # - **damaged**: the decoder met a broken frame, patched it from its neighbours and said nothing,
+# - **a duplicate**: another file shows the same pictures from beginning to end, such as a camera's small proxy,
+# - **too few pictures**: most frames of the clip would repeat the one before,
 # - **over the quota**: more than `max_clips` are good. Then clips are drawn take by take, so that one long take cannot fill the dataset.
 #
 # Bars and the ends of fades are cut off, and the take stays. A take longer than `max_seconds` is split into equal spans.
@@ -266,14 +272,16 @@ print(f"a clip has {rules.shortest} to {rules.longest} frames, {shortest:g} to {
 
 # %%
 from cinelib.preparation.captions import Captions
-from cinelib.preparation.selection import Decision, write_report
+from cinelib.preparation.report import why_dropped, write_report
+from cinelib.preparation.selection import Decision
 from cinelib.preparation.sources import FootageError
 
 captions = Captions.open(params.footage)  # rows that name no file, or one outside the folder, are refused
 decisions += [Decision(file, "ignored", reason) for file, reason in captions.problems]
 write_report(stage.folder / "decisions.csv", decisions)
+print(captions.summary(sources))
 if not any(decision.decision == "kept" for decision in decisions):
-    raise FootageError(f"no clip is left; the reasons are in {stage.folder / 'decisions.csv'}")
+    raise FootageError(f"no clip is left. {why_dropped(decisions)}")
 assert {decision.file for decision in decisions} >= {source.file for source in sources}  # nobody is forgotten
 assert all(decision.reason for decision in decisions if decision.decision != "kept")
 pd.Series([f"{d.decision} {d.reason.split(':')[0]}" for d in decisions]).value_counts().to_frame("spans")
@@ -423,6 +431,7 @@ def crop_box(source_width, source_height, width, height):
 # %%
 from cinelib.preparation.caption_edits import CaptionEdits
 from cinelib.preparation.clips import write_dataset
+from cinelib.preparation.report import remarks
 
 edits = CaptionEdits.open(params.caption_edits)  # what you edited below in an earlier visit wins
 print(f"captions edited by hand: {len(edits)}")
@@ -437,7 +446,7 @@ dataset, decisions = write_dataset(
 )  # fmt: skip
 write_report(stage.folder / "decisions.csv", decisions)
 if dataset is None:
-    raise FootageError(f"no clip could be cut; the reasons are in {stage.folder / 'decisions.csv'}")
+    raise FootageError(f"no clip could be cut. {why_dropped(decisions)}")
 
 # %%
 for clip in dataset:
@@ -449,6 +458,8 @@ assert clip.frames().shape == (clip.num_frames, params.height, params.width, 3) 
 # %%
 report = pd.DataFrame([decision.row() for decision in decisions])
 remarkable = (report["decision"] != "kept") | (report["note"] != "")
+for line in remarks(decisions):  # HDR, interlaced, repeats, upscaled, no caption ...
+    stage.log(line)
 print(f"{(~remarkable).sum()} spans were kept without a remark; all {len(report)} are in decisions.csv")
 display(show.table(report[remarkable]).hide().set_properties(**{"text-align": "left"}))
 
@@ -510,7 +521,7 @@ editor
 # A ratio of 1 means that things move as fast as they did in front of the camera.
 
 # %%
-from cinelib.preparation import decoding
+from cinelib.preparation.clips import frames_of
 
 size = (params.height, params.width)
 
@@ -519,9 +530,8 @@ def source_frames(d: Decision) -> tuple[np.ndarray, float]:
     """Every frame of the source within a clip, cropped as the clip is, and their rate."""
     source, seconds = d.take.source, (d.num_frames - 1) / params.fps
     box = cover_box(d.take.box, *size, source.pixel_aspect)
-    inside = np.flatnonzero((source.times >= d.start) & (source.times < d.start + seconds))
-    frames = child.call(decoding.clip, str(source.path), inside.tolist(), box, *size, source.decoder)
-    return frames, 1 / np.diff(source.times[inside]).mean()
+    inside = source.times[(source.times >= d.start) & (source.times < d.start + seconds)]
+    return frames_of(source, child, inside, box, *size), 1 / np.diff(inside).mean()
 
 
 # %%
@@ -597,9 +607,9 @@ stage.close()
 
 # %% [markdown]
 # ## Limitations
-# - Dissolves are not detected: a clip may hold two shots that melt into each other. Interlaced and HDR footage is read as it is.
+# - A long dissolve between two moving shots can pass as a camera move, and the other way round. Burned-in text is not told from the scene. HDR is tone-mapped by one fixed curve.
 # - The static rule knows no meaning. It catches slates and photographs; it would also drop a portrait in which nobody moves.
-# - Two shots of the same set in the same light can pass as one take, and a flash can cut a take in two. Look at the timeline.
+# - Two shots of the same set in the same light can pass as one take. Look at the timeline.
 # - The optical flow that measures speed is itself an estimate; ratios within some per cent of 1 are equal.
 #
 # **Next:** [02 style stage](02_style_stage.ipynb), where a small adapter learns the look of these clips.
@@ -607,4 +617,4 @@ stage.close()
 # ## Links
 # - [Video folders on the Hugging Face Hub](https://huggingface.co/docs/datasets/video_dataset)
 # - [PySceneDetect](https://www.scenedetect.com/docs/latest/)
-# - [decord](https://github.com/dmlc/decord)
+# - [PyAV](https://pyav.org), and [how high dynamic range is shown on an ordinary display](https://www.itu.int/pub/R-REP-BT.2408)

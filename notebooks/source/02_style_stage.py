@@ -98,7 +98,7 @@ print(
 
 # %%
 from cinelib import show
-from cinelib.preparation.dataset import VideoFolder
+from cinelib.preparation.dataset import VideoFolder, hold_out
 from cinelib.preparation.storyboard import in_turn, open_still, read_storyboard
 from cinelib.style import checks
 
@@ -464,8 +464,10 @@ def lora_parameters(blocks, width, rank):
 from cinelib.style.samples import SampleClips
 from cinelib.style.training_job import TrainingJob
 
-held_out = film[-params.validation_clips :]
-train_clips, train_shuffled = film[: -params.validation_clips], shuffled[: -params.validation_clips]
+used = {example.name for example in film}
+trained, held = hold_out([clip for clip in dataset if clip.file_name in used], params.validation_clips)
+held_out = [film[k] for k in held]  # of whole takes: no take is in both
+train_clips, train_shuffled = [film[k] for k in trained], [shuffled[k] for k in trained]
 assert train_clips, f"{len(film)} clips are too few to hold out {params.validation_clips}"
 recipe = params.recipe(experts["transformer"])
 sampled = SampleClips(

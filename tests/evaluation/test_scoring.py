@@ -320,7 +320,7 @@ def test_every_measure_tells_its_code_and_the_packages_that_it_uses(scored):
     for measure in provenance.values():
         assert len(measure["code"]) == 64
         assert measure["packages"].items() <= versions.items()
-    assert {"av", "decord", "pillow", "opencv-python-headless", "efficientnet-lite-pytorch"} <= set(versions)
+    assert {"av", "pillow", "opencv-python-headless", "efficientnet-lite-pytorch"} <= set(versions)
     assert not {"transformers", "lpips"} & set(versions), "not used here"
 
 

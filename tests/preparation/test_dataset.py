@@ -11,7 +11,8 @@ from cinelib.preparation.captions import Captions
 from cinelib.preparation.clips import write_dataset
 from cinelib.preparation.dataset import DatasetError, VideoFolder
 from cinelib.preparation.isolation import Child, ChildError
-from cinelib.preparation.selection import COLUMNS, Rules, decide, write_report
+from cinelib.preparation.report import COLUMNS, write_report
+from cinelib.preparation.selection import Rules, decide
 from cinelib.preparation.sources import survey
 from cinelib.preparation.takes import find_takes
 from cinelib.video import read_video, write_video

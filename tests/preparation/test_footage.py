@@ -77,7 +77,7 @@ def test_speed_and_duration_survive_resampling(tmp_path, child, name):
     make(tmp_path, name, **options)
     source, (take,) = find_takes(only(tmp_path, child), child)
     times = options.get("times") or corpus.even_times(3.2, 24)
-    assert source.decoder == "decord" and source.audio is options.get("audio", False)
+    assert source.audio is options.get("audio", False)
     # Matroska rounds times to a millisecond.
     np.testing.assert_allclose(source.times, times, atol=1.1e-3)
     assert source.variable_rate == ("vfr" in name)
@@ -106,7 +106,8 @@ def test_header_rate_would_fail_the_speed_test(tmp_path, child):
     assert source.declared_fps == pytest.approx(60)
     assert source.measured_fps == pytest.approx(24, rel=1e-3)
     by_header = np.round(np.arange(17) / 16 * source.declared_fps).astype(int)
-    frames = child.call(decoding.clip, str(source.path), by_header.tolist(), (0, 0, 160, 96), 48, 80)
+    by_header = source.times[by_header].tolist()
+    frames = child.call(decoding.clip, str(source.path), by_header, (0, 0, 160, 96), 48, 80)
     seen = np.array([corpus.square_position(frame) for frame in frames])
     assert np.polyfit(np.arange(17) / 16, seen, 1)[0] == pytest.approx(SPEED / 2 * 60 / 24, rel=0.02)
 
@@ -142,7 +143,7 @@ def test_rotation_is_applied_once(tmp_path, child, name, rotation):
     corpus.write(tmp_path / name, stored, times, rotation=rotation)
     source = only(tmp_path, child)
     assert (source.height, source.width) == (96, 160)
-    (seen,) = child.call(decoding.clip, str(source.path), [3], (0, 0, 160, 96), 96, 160)
+    (seen,) = child.call(decoding.clip, str(source.path), [source.times[3]], (0, 0, 160, 96), 96, 160)
     assert np.abs(seen.astype(int) - upright[3]).mean() < 6
     assert np.abs(seen.astype(int) - upright[3][::-1, ::-1]).mean() > 20  # the measure can tell
 
@@ -160,7 +161,7 @@ def test_resizing_is_antialiased(tmp_path, child):
     stripes = np.zeros((12, 96, 160, 3), np.uint8)
     stripes[:, :, ::2] = 255
     corpus.write(tmp_path / "s.mov", stripes, corpus.even_times(0.5, 24), "prores_ks", "yuv444p10le")
-    frames = child.call(decoding.clip, str(tmp_path / "s.mov"), [0], (0, 0, 160, 96), 24, 40)
+    frames = child.call(decoding.clip, str(tmp_path / "s.mov"), [0.0], (0, 0, 160, 96), 24, 40)
     assert np.abs(frames[..., 4:-4, :].astype(int) - 127).max() < 20
 
 
@@ -225,13 +226,14 @@ def test_spans_fit_the_rules_and_the_take(seconds, min_seconds, extra, num_frame
     rules = Rules(min_seconds=min_seconds, max_seconds=min_seconds + extra, num_frames=num_frames)
     take = fake_take(seconds)
     if any("too short" in fault for fault in faults(take, rules)):
-        assert floor_4k1(frames_available(take, 16)) < rules.shortest
+        assert floor_4k1(frames_available(take, rules)) < rules.shortest
         return
     for start, frames in spans(take, rules):
         assert frames % 4 == 1 and rules.shortest <= frames <= rules.longest
         indices = sample_indices(take.source.times, start, frames, 16)
         wanted = start + np.arange(frames) / 16
-        assert np.abs(take.source.times[indices] - wanted).max() <= 0.5 / 24 + 1e-6
+        late = np.abs(take.source.times[indices] - wanted)
+        assert late[:-1].max() <= 0.5 / 24 + 1e-6 and late[-1] <= 1 / 24 + 1e-3
 
 
 def fake_take(seconds, file="a.mp4", number=1):
@@ -292,7 +294,7 @@ def test_bad_files_are_named_and_good_ones_unaffected(tmp_path, child):
         "noise.mkv": "undecodable: truncated, or not a video",
         "folder.mov": "a folder",
         "one_frame.mp4": "too short",
-        "scratched.mp4": "undecodable: decord:",
+        "scratched.mp4": "damaged: the decoder patched a broken frame",
         "outside.mp4": "out of the folder",
     }.items():
         assert decisions[file].decision == "dropped" and words in decisions[file].reason, decisions[file]
@@ -379,7 +381,7 @@ def test_child_ends_with_its_parent():
     pytest.fail("the decoder process outlives its parent")
 
 
-def test_decord_stays_out_of_the_kernel(tmp_path):
+def test_decoders_stay_out_of_the_kernel(tmp_path):
     make(tmp_path, "a.mp4", times=corpus.even_times(0.5, 24))
     code = (
         "import sys\nfrom cinelib.preparation.sources import survey\n"
@@ -387,30 +389,14 @@ def test_decord_stays_out_of_the_kernel(tmp_path):
         "from cinelib.preparation.isolation import Child\nchild = Child()\n"
         f"source, takes = find_takes(survey({str(tmp_path)!r}, child)[0], child)\n"
         "assert len(takes) == 1\n"
-        "print(sorted({'decord', 'av', 'cv2', 'torch', 'scenedetect'} & set(sys.modules)))"
+        "print(sorted({'av', 'cv2', 'torch', 'scenedetect'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_pyav_steps_in_only_where_decord_raises(tmp_path, child):
-    """decord refuses a still picture that PyAV reads; the row says who read it and why."""
-    from PIL import Image
-
-    Image.new("RGB", (64, 64), (200, 80, 20)).save(tmp_path / "still.png")
-    make(tmp_path, "film.mp4", times=corpus.even_times(0.5, 24))
-    film, still = survey(tmp_path, child)
-    assert (film.decoder, still.decoder) == ("decord", "PyAV")
-    assert "read with PyAV because decord:" in still.notes[0]
-    both = [
-        child.call(decoding.clip, str(film.path), [0, 5, 5, 11], (0, 0, 160, 96), 48, 80, decoder=d)
-        for d in ("decord", "PyAV")
-    ]
-    assert np.abs(both[0].astype(int) - both[1]).max() <= 3
-
-
 def test_damage_that_the_decoder_hides_is_found(tmp_path, child):
-    """A hole in the middle: decord returns every frame, half of them wrong, and raises nothing."""
+    """A hole in the middle: the decoder returns every frame, half of them wrong, and raises nothing."""
     times = corpus.even_times(5.0, 24)
     path = corpus.write(
         tmp_path / "hole.mp4", corpus.moving_square(times, 20), times, options={"crf": "12", "g": "48"}
