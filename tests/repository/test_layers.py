@@ -96,5 +96,6 @@ def test_modules_are_short():
 
 
 def test_the_package_stays_thin():
-    # 15,000 is the aim. Raise this for a feature, never for convenience; lower it when something goes.
-    assert sum(len(path.read_text("utf-8").splitlines()) for path in MODULES) <= 16_000
+    # It held 15,971 lines before it read footage as cameras make it, kept edits and answered in a report.
+    # Raise this for a feature, never for convenience; lower it when something goes.
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in MODULES) <= 18_600
