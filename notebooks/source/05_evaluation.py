@@ -143,13 +143,13 @@ import time
 
 phrase = f"{params.trigger}, " if params.trigger else ""
 arms = {"base": ("", ""), "LoRA": ("lora", phrase), "control": ("control", phrase)}
-only_away = {"LoRA, no trigger": ("lora", "")}
+unasked = {"LoRA, no trigger": ("lora", "")}
 started = time.perf_counter()
 clips = {
-    "home": {arm: film_arm(arm, *how, home) for arm, how in arms.items()},
-    "away": {arm: film_arm(arm, *how, away) for arm, how in (arms | only_away).items()},
+    place: {arm: film_arm(arm, *how, there) for arm, how in (arms | unasked).items()}
+    for place, there in (("home", home), ("away", away))
 }
-stage.log(f"{3 * len(home) + 4 * len(away)} clips in {time.perf_counter() - started:.0f} s")
+stage.log(f"{4 * (len(home) + len(away))} clips in {time.perf_counter() - started:.0f} s")
 
 # %%
 from cinelib import show
@@ -730,17 +730,23 @@ show.table(cross).format(precision=3, na_rep="").hide().set_caption("the other w
 
 # %%
 leak = []
-for arm in ("LoRA", "LoRA, no trigger"):
-    result = compare(of["away"]["base"]["grade"], of["away"][arm]["grade"])
-    row = {"arm": arm, "change of grade distance to the film": result.difference}
-    leak.append(row | low_high(result.interval) | {"n": result.n})
+for place in ("home", "away"):
+    for arm in ("LoRA", *unasked):
+        result = compare(of[place]["base"]["grade"], of[place][arm]["grade"])
+        row = {"place": place, "arm": arm, "change of grade distance to the film": result.difference}
+        leak.append(row | low_high(result.interval) | {"n": result.n})
 leak = pd.DataFrame(leak)
-called, uncalled = -leak["change of grade distance to the film"]
-stage.log(f"grade moves {called:.1f} towards the film with the trigger, {uncalled:.1f} without it")
+for place, rows in leak.groupby("place", sort=False):
+    called, uncalled = -rows["change of grade distance to the film"]
+    stage.log(f"{place}: {called:.1f} towards the film with the trigger, {uncalled:.1f} without it")
+    unit = {"unit": "CIELAB", "n": int(rows["n"].iloc[0])}
+    stage.save_metrics(
+        {f"leak_{place}": {"value": uncalled, **unit}, f"asked_{place}": {"value": called, **unit}}
+    )
 show.table(leak).format(precision=2, na_rep="").hide()
 
 # %% [markdown]
-# If the second number is about as large as the first, the look has **leaked**: the adapter has learned "everything looks like this", and the trigger is a word like any other. All its training clips were the film's, so nothing taught it otherwise. Clips of other films, without the trigger, would.
+# If the second number of a place is about as large as the first, the look has **leaked**: the adapter has learned "everything looks like this", and the trigger is a word like any other. A third of the samples in notebook 02 work against that (`preservation_share`): they have no trigger and keep the look of their first frame. More of them leak less, and bring less of the look when it is asked for.
 #
 # **Forgetting** is the other side: without the trigger nothing should have changed at all. So compare the very clips, made from the same noise. How far is the adapted model's from the base model's, in colour and in motion, and does it still follow its prompt? What the trigger moves is the scale to judge it by.
 
@@ -1082,8 +1088,7 @@ show.table(pd.DataFrame(from_02).T).format(precision=1, na_rep="").format(precis
 #
 # ---
 #
-# So that it differs from the LoRA in one thing only: whether its clips had a look in common. Whatever both gain comes from training at all, not from the film. Steps belong to the recipe too: the
-# table of adapters in section 1 tells how many each had. If the control had fewer, set `control_steps` of notebook 02 to `max_train_steps` before you rely on it.
+# So that it differs from the LoRA in one thing only: whether its clips had a look in common. Whatever both gain comes from training at all, not from the film. Steps belong to the recipe too: the table of adapters in section 1 tells how many each had.
 
 # %% [markdown] tags=["quiz"]
 # **2.** As many of the film's own clips, in the model's place, have a Frechet distance of 30 to the film; your model is at 28. Is it perfect?

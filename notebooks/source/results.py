@@ -33,10 +33,12 @@ class Line:
 
 LINES = (
     Line("**film's own world**: colour grade, distance to the film", "home", "grade"),
+    Line("the same, trigger phrase left out", "home without trigger", "grade"),
     Line("lighting: distance to the film", "home", "lighting"),
     Line("costume: distance to the film's costumes", "home, stage 02", "costume"),
     Line("costume: its colour strays from the still's by", "home", "costume"),
     Line("colours drift within a clip by", "home", "drift"),
+    Line("colours flicker from frame to frame by", "home", "flicker", digits=2),
     Line("fits its prompt (more is better)", "home", "clip_text", 1, 2),
     Line("**other world**: colour grade, distance to the film", "away", "grade"),
     Line("the same, trigger phrase left out", "away without trigger", "grade"),
@@ -55,8 +57,9 @@ def collect(run: RunState) -> dict[str, Any] | None:
     places: dict[str, Any] = {}
     for (place, arm), row in means[wanted].iterrows():
         places.setdefault(place, {})[arm] = row.dropna().to_dict()
-    if "LoRA, no trigger" in places.get("away", {}):
-        places["away without trigger"] = {"LoRA": places["away"].pop("LoRA, no trigger")}
+    for place in ("home", "away"):
+        if "LoRA, no trigger" in places.get(place, {}):
+            places[f"{place} without trigger"] = {"LoRA": places[place].pop("LoRA, no trigger")}
     style = read_json(folders[STYLE] / "metrics.json") or {}
     for place, metric, name in (("graded", "grade", GRADED), ("home, stage 02", "costume", DRESSED)):
         known = {
