@@ -159,7 +159,7 @@ def _flat_share(blocks: np.ndarray) -> float:
 
 def same_pictures(one: Take, other: Take) -> bool:
     """Whether two takes show the same from beginning to end, at whatever size and quality."""
-    if abs(one.seconds - other.seconds) > 0.02 * one.seconds + 0.1:
+    if not one.prints.size or abs(one.seconds - other.seconds) > 0.02 * one.seconds + 0.1:
         return False
     a, b = one.prints.astype(np.float32), other.prints.astype(np.float32)
     return bool(np.abs(a - b).mean() < SAME_LEVELS and np.abs(a - b).mean((1, 2)).max() < 2 * SAME_LEVELS)

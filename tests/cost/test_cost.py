@@ -461,6 +461,7 @@ class Given(memory.Memory):
 
 def test_a_verdict_knows_its_error():
     gpu = hardware.GPUS["A100-80GB"]
+    assert gpu.free == gpu.memory - 1  # the driver's
     free = gpu.free * GIB
     for share, verdict in ((0.90, "yes"), (0.98, "tight"), (1.02, "tight"), (1.10, "no")):
         assert gpu.holds(Given(0, 0, 0, share * free, unsure=0.05)) == verdict
