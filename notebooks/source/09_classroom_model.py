@@ -119,17 +119,20 @@ assert held_out.frames.shape == (params.scenes, 17, 64, 112, 3)  # (N, T, H, W, 
 # - The **text encoder** learns by naming what a caption says: world, set, light, subject, action, colour, camera.
 # - The **image-text model** learns which of 64 captions belongs to a frame. Its image half becomes the image encoder.
 #
-# Can the second still do that on scenes it never saw?
+# The second judges clips in notebook 05 as well, and there it must read a picture in any grade. At first it could not: in the film's grade it found 9 % of the captions, and took the grade for a mistake. So it went on alone, with pictures in random grades (`python -m classroom judge`). Can it do that on scenes it never saw, in a grade it never saw?
 
 # %%
+from backlot import FILM_LOOK, apply_look
 from classroom.contrast import retrieval
 from transformers import CLIPModel, CLIPProcessor
 
 clip, processor = (cls.from_pretrained("data/nano-clip") for cls in (CLIPModel, CLIPProcessor))
-found = retrieval(
-    clip, processor.tokenizer, processor.image_processor, held_out.frames[:, 0], held_out.captions
-)
+first_frames = held_out.frames[:, 0]
+parts = clip, processor.tokenizer, processor.image_processor
+found = retrieval(*parts, first_frames, held_out.captions)
 print(f"own caption found for {found:.0%} of {params.scenes} frames; chance is {1 / params.scenes:.0%}")
+filmed = retrieval(*parts, apply_look(first_frames, FILM_LOOK), held_out.captions)
+print(f"in the film's grade: {filmed:.0%}")
 
 # %% [markdown]
 # ## 4. The autoencoder: what cannot be encoded cannot be generated

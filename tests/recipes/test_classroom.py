@@ -1,7 +1,9 @@
 """The classroom model: classes and layout, the recipe, and what the shipped weights can do."""
 
+import dataclasses
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -363,6 +365,46 @@ def test_smoke_recipe_runs_restores_and_exports(tmp_path):
     assert {len(frames) for frames in history["autoencoder_psnr"].values()} == {SETTINGS.shape.num_frames}
     assert (folders[0] / "progress.png").stat().st_size > 1000
     assert "a laptop" in (folders[0] / "README.md").read_text()
+
+
+def test_the_judge_of_words_reads_pictures_in_grades_it_never_saw():
+    from classroom import judge, scenes
+    from transformers import CLIPModel, CLIPProcessor
+
+    processor = CLIPProcessor.from_pretrained(CLIP)
+    parts = CLIPModel.from_pretrained(CLIP).eval(), processor.tokenizer, processor.image_processor
+    found = judge.found(parts, scenes.evaluation_seeds(48, 640_000))
+    assert set(found) == {"neutral", "the film's grade", "random grades"}
+    assert min(found.values()) > 0.3, found  # 0.1 and less for grades when it had seen neutral pictures alone
+
+
+def test_the_judge_goes_on_from_the_model_it_is_given(tmp_path, monkeypatch):
+    import torch
+    from classroom import judge
+    from transformers import CLIPModel
+
+    monkeypatch.setattr(judge, "PLAN", dataclasses.replace(judge.PLAN, steps=2))
+    monkeypatch.setattr(judge, "HELD_OUT", 8)
+    shutil.copytree(CLIP, tmp_path / "nano-clip")
+    before = CLIPModel.from_pretrained(CLIP).state_dict()
+    (written,) = judge.go_on(tmp_path / "nano-clip", tmp_path / "build", 8, lambda line: None)
+    after = CLIPModel.from_pretrained(written).state_dict()
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert any("vision" in name for name in moved) and any("text" in name for name in moved)
+    assert max(float((after[name] - before[name]).abs().max()) for name in moved) < 0.05
+    card = (written / "README.md").read_text("utf-8")
+    assert card.count("## Through any grade") == 1 and "for 2 steps" in card
+
+
+def test_a_picture_for_the_judge_is_regraded_two_times_in_three():
+    import torch
+    from classroom import judge
+
+    picture = np.full((4, 4, 3), 120, np.uint8)
+    shown = [judge.regraded(picture, torch.Generator().manual_seed(k)) for k in range(300)]
+    assert np.mean([np.array_equal(one, picture) for one in shown]) == pytest.approx(0.33, abs=0.08)
+    again = judge.regraded(picture, torch.Generator().manual_seed(7))
+    assert np.array_equal(again, shown[7]) and shown[7].dtype == np.uint8
 
 
 def test_unknown_stage_is_named(tmp_path):
