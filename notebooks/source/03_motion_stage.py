@@ -449,7 +449,7 @@ figure
 # - **arrival**: PSNR between each keyframe and the generated frame at its place. Did the model get where it was told to?
 # - **seam**: the change across a keyframe, against the changes around it. 1 means that nobody could tell where the segments meet.
 # - **motion**: MotionScore's mean speed and score (notebook 10 takes it apart).
-# - **drift**: the largest colour distance between first, middle and last frame, in CIELAB units.
+# - **drift**: how far the look travels along its slow trend, over every frame, in CIELAB units.
 
 # %%
 import pandas as pd
