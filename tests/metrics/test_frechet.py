@@ -14,7 +14,7 @@ from cinelib.files import hash_of
 from cinelib.metrics import resampling
 from cinelib.metrics.distances import kernel_matrices
 from cinelib.metrics.extractors import I3D, I3D_SHA256, FrameFeatures
-from cinelib.metrics.frechet import feature_distances, frechet_distance, kernel_distance
+from cinelib.metrics.frechet import DistanceMetric, feature_distances, frechet_distance, kernel_distance
 from cinelib.metrics.resampling import (
     extrapolated_interval,
     frechet_extrapolated,
@@ -88,6 +88,21 @@ def test_kernels_reproduce_the_published_matrices():
         return np.mean([(np.dot(p, q) / 3 + 1) ** 3 for p in x for q in y])
 
     assert biased() == pytest.approx(mean(a, a) + mean(b, b) - 2 * mean(a, b), rel=1e-12)
+
+
+def test_a_kernel_divides_by_the_dimensions_however_many_rows_there_are():
+    x, y = np.array([[1.0, 2.0], [0.0, 4.0], [2.0, 2.0]]), np.array([[3.0, 1.0]] * 4)
+    within, _, across = kernel_matrices(x, y)
+    assert within[0] == pytest.approx([3.5**3, 5**3, 4**3]) and across[:, 0] == pytest.approx(
+        [42.875, 27, 125]
+    )
+
+
+def test_three_reference_clips_are_too_few_and_the_remark_says_so():
+    network = type("Network", (), {"name": "n", "published": False})()
+    rows = list(np.eye(4))
+    entry = DistanceMetric(network, 1.0).between(rows, rows[:3], 16.0)["FD[n]"]
+    assert entry == {"n": 4, "remark": "needs 2 clips and 4 reference clips, has 4 and 3"}
 
 
 def test_the_unbiased_kernel_distance_is_zero_on_average_and_grows_with_a_shift():
