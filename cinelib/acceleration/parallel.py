@@ -90,18 +90,14 @@ def launch(job: SamplingJob, processes: int, timeout: float = 3600) -> dict[str,
         program = ["-m", "cinelib.acceleration.parallel", str(path)]
         command = [*torchrun, f"--nproc-per-node={processes}", *program]
         environment = {**os.environ, "OMP_NUM_THREADS": str(job.threads), "TOKENIZERS_PARALLELISM": "false"}
-        said = Path(folder) / "errors.txt"
-        with said.open("w") as errors:
-            process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
-            try:
-                process.wait(timeout)
-            except subprocess.TimeoutExpired as error:
-                raise ParallelError(f"{processes} processes took longer than {timeout:g} s") from error
-            finally:  # interrupted or too slow: torchrun takes its processes with it
-                process.terminate()
-                process.wait()
-        if process.returncode:
-            raise ParallelError(f"{processes} processes failed:\n{said.read_text('utf-8')[-3000:]}")
+        try:
+            subprocess.run(
+                command, env=environment, timeout=timeout, check=True, capture_output=True, text=True
+            )
+        except subprocess.CalledProcessError as error:
+            raise ParallelError(f"{processes} processes failed:\n{error.stderr[-3000:]}") from error
+        except subprocess.TimeoutExpired as error:
+            raise ParallelError(f"{processes} processes took longer than {timeout} s") from error
         return _collect(Path(folder), len(job.segments))
 
 
