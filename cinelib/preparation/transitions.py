@@ -11,11 +11,11 @@ from itertools import pairwise
 import numpy as np
 
 LENGTHS = (0.2, 0.4, 0.8, 1.6, 3.0)  # seconds over which two pictures are compared
-CHANGE = 7.0  # levels by which the two shots differ on average
-STRAIGHT = 0.66  # share of all change that leads from the one to the other
+CHANGE = 6.0  # levels by which the two shots differ on average
+STRAIGHT = 0.62  # share of all change that leads from the one to the other
 STRAY = 0.125  # share of the change by which pictures between two shots may leave them
 STANDS_OUT = 1.1  # how much more changes in a transition than in as much time beside it
-ALIKE = 0.62  # correlation, after the best shift, from which two pictures show one shot
+ALIKE = 0.7  # correlation, after the best shift, from which two pictures show one shot
 ONE_STEP = 0.5  # share of the change in a single step from which it is a cut
 FLASH = 0.75  # seconds within which a flash is over
 BRIGHTER = 15.0  # levels by which a flash lifts the picture

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -42,7 +43,7 @@ def film(path: Path, seconds: float) -> Path:
                             container.mux(stream.encode())
                             return path
                         large = frame.reformat(1280, 720, "yuv420p")
-                        large.pts, count = count, count + 1
+                        large.pts, large.time_base, count = count, Fraction(1, 24), count + 1
                         container.mux(stream.encode(large))
 
 
