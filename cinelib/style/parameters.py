@@ -98,7 +98,7 @@ class Training(BaseModel):
         0.15, ge=0, le=1, description="share of samples that see first and last frame as filmed"
     )
     preservation_share: float = Field(
-        0.25,
+        0.35,
         ge=0,
         lt=1,
         description="share of samples without the trigger, that keep the still's look",

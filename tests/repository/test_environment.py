@@ -121,7 +121,7 @@ def test_a_built_wheel_holds_the_four_packages_with_their_files(tmp_path):
     assert answer.returncode == 0, answer.stderr
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    kinds = (".py", ".j2", ".yaml")
+    kinds = (".py", ".j2", ".css", ".yaml")
     sources = {
         path.relative_to(folder).as_posix()
         for folder in (tmp_path, tmp_path / "data" / "recipes")
