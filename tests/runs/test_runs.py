@@ -186,7 +186,7 @@ def test_an_edited_record_is_seen_though_its_size_and_time_are_put_back(workbook
     states = {stage.name: stage.state for stage in state.load(workbook, "nano").stages}
     assert states["01_cut"] == "to do (metrics.json was changed)"
     shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["status", "nano"], obj=workbook).stdout
-    assert "to do (metrics.json was changed)" in shown
+    assert "to do: metrics.json was changed" in shown
     page = report.write(workbook, "nano").read_text()
     assert "metrics.json was changed" in page and ">0.9<" not in page and ">0.5<" not in page
     _, outcome = executed(workbook, named=["01_cut"])
