@@ -88,7 +88,7 @@ def answer(run: RunState) -> list[str]:
     learned = f"{number(clips)} clips of the film" if clips else "clips of the film"
     scenes = f"the same {grade['n']} stills of its world" if grade.get("n") else "the same stills"
     made = (
-        f"A LoRA learned from {learned}, a control from the same clips with looks and captions shuffled; "
+        f"A LoRA learned from {learned}, a control from the same clips with their looks shuffled; "
         f"then the base model, the LoRA and the control set {scenes} in motion, from the same noise."
     )
     return [made, _compared(compared)]
