@@ -544,10 +544,8 @@ class Speed:
 def test_likeness_knows_a_copy_from_a_still():
     from classroom.likeness import likeness, repeated, zoomed
 
-    wide = texture()
-    real = [
-        np.stack([wide[:, speed * k : speed * k + 64] for k in range(9)]) for speed in (1, 2, 3, 4, 5, 6, 7, 9, 11)
-    ]
+    wide, speeds = texture(), (1, 2, 3, 4, 5, 6, 7, 9, 11)
+    real = [np.stack([wide[:, speed * k : speed * k + 64] for k in range(9)]) for speed in speeds]
     tricks = {
         "still": [repeated(clip[0], 9) for clip in real],
         "zoom": [zoomed(clip[0], 9) for clip in real],
