@@ -655,7 +655,7 @@ else:
 # %% [markdown]
 # *low* and *high* come from drawing scenes and trainings anew, both (a two-way bootstrap). *model* is a mixed model's answer to the same question. It uses Student's t with as many degrees of freedom as the trainings allow, two for three trainings, so it is the more cautious one. The last two columns say what differs more, trainings or scenes.
 #
-# Where there are further trainings, a gain enters the verdicts below only if it holds over them as well. Somebody has done it for you with three: seeds 0, 1 and 2, nano profile, 2 cores. (*stability* is left out; how flow is measured has improved since.)
+# Where there are further trainings, a gain enters the verdicts below only if it holds over them as well. Somebody has done it for you with three: seeds 0, 1 and 2, nano profile, 2 cores.
 
 # %%
 recorded = Path("papermill_runs/reference/three_trainings.csv")
@@ -666,7 +666,7 @@ if not again and recorded.is_file():
     )
 
 # %% [markdown]
-# Look at *grade*. How far the LoRA is from the base model differs from scene to scene and hardly from training to training. How far it is from the control differs between trainings too: it is the control that each training sends elsewhere.
+# Look at *grade*. The LoRA is nearer to the film than the base model and than the control, by about the same in each training. What differs is the scene. The two last methods disagree on whether that is sure: the mixed model has only three trainings to learn from, and says so.
 #
 # ## 4. Motion, compared and not maximised
 #

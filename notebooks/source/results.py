@@ -104,7 +104,7 @@ def over_trainings(folder: Path) -> Sequence[str]:
     ]
     lines = [_line(head), _line(["---"] * len(head))]
     for row in rows:
-        digits = ".2f" if row["metric"] == "clip_text" else ".1f"
+        digits = ".2f" if row["metric"] in ("clip_text", "flicker") else ".1f"
         spans = [
             f"{row[a]:{digits}} to {row[b]:{digits}}"
             for a, b in (("low", "high"), ("model low", "model high"))
