@@ -6,6 +6,7 @@ from cinelib.style.parameters import StyleStage
 from cinelib.wan.geometry import Geometry
 
 HEADER = 400  # of one entry: the tensors' names and shapes, and what it was made from
+LOOK = 145  # of one in another grade: that grade and the film's
 CODE = 64  # of one made from pixels: which code made it
 CAPTION_TOKENS = 96  # of a caption; an assumption, padding is not stored
 
@@ -48,14 +49,14 @@ def of_training(
     image = 4 * geometry.image_tokens * (config.get("image_dim") or 0)
     entry = condition + HEADER + CODE
     filmed = 2 * (entry + (1 if in_place else 2) * image)  # of the film and of the control
-    variants = params.conditioning_variants * (entry + image)
+    variants = params.conditioning_variants * (entry + image + LOOK)
     kept = params.conditioning_variants if params.preservation_share else 0
     captions = clips * (2 if params.trigger else 1) + 1
     state = 4 * adapter * (4 if params.ema_decay > 0 else 3)  # weights, two moments, perhaps an average
     best = {"loss": 1, "perceptual": 1, "either": 2}[params.early_stopping] if params.patience else 0
     return Storage(
-        latents=(2 + kept) * clips * (4 * channels * volume + HEADER + CODE),
-        conditions=clips * (filmed + variants),
+        latents=clips * ((2 + kept) * (4 * channels * volume + HEADER + CODE) + (1 + kept) * LOOK),
+        conditions=clips * (filmed + LOOK + variants),
         text=captions * (4 * caption_tokens * config["text_dim"] + HEADER),
         adapters=len(layout.experts) * 3 * 4 * adapter,
         checkpoints=len(layout.experts) * params.checkpoints_kept * (2 * state + best * 4 * adapter),
