@@ -555,7 +555,7 @@ panels = {}
 for name in family + paid + extra:
     count = values["base"][name].notna().sum()
     panels[f"{name} ({DIRECTION[better[name]]}), n {count}"] = panel(name)
-title = "Same first frames and noise; mean over n scenes and 95 % interval"
+title = f"Mean over n scenes (real: over {len(film)} clips of the film) and 95 % interval"
 figure = show.intervals(panels, title=title, columns=3)
 stage.save_figure(figure, "signature")
 figure
