@@ -134,7 +134,7 @@ BACKLOT = {
     ("historical", "pans right", 2): (0.02, 0.05),
     ("sci-fi", "pans right", 5): (0.04, 0.05),
     ("historical", "dollies in", 4): (0.12, 0.11),
-    ("sci-fi", "dollies in", 7): (0.06, 0.05),
+    ("sci-fi", "dollies in", 7): (0.06, 0.06),
     ("sci-fi", "static", 6): (0.16, 0.05),
 }
 

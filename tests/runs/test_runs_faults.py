@@ -122,7 +122,7 @@ def test_the_very_same_command_after_kill_9_reuses_the_folder(prepared):
     [("ipykernel_launcher", "the kernel died"), ("cinelib.runs.worker", "killed by signal 9")],
 )
 def test_kill_9_of_kernel_or_worker_fails_the_stage_clearly(prepared, victim, message):
-    run = Run(prepared, "02", "-p", "02.seconds=60", "-p", f"02.seed={len(victim)}", "--name", "victim")
+    run = Run(prepared, "02", "-p", "02.seconds=60", "-p", f"02.seed={len(victim)}", "--name", victim)
     run.named(victim).kill()
     _, errors = run.process.communicate(timeout=60)
     assert run.process.returncode == 1
