@@ -13,7 +13,7 @@ class UpstreamError(LookupError):
 
 def own_files(root: Path, params: StageParameters) -> dict[str, str | None]:
     """Hash of each file that a person may have made for the stage; None where there is none."""
-    return {name: hash_of(root / name) if (root / name).is_file() else None for name in params.own_files()}
+    return {name: _hash(root / name) for name in params.own_files()}
 
 
 def newest(root: Path, runs: Path, stage: str, profile: str) -> Path:

@@ -162,7 +162,8 @@ def _encode(
     wanted = [("latents", {**key, **look(target)}), ("condition", {**seen, **look(target), "last": True})]
     for grade in grades:
         wanted.append(("condition", {**seen, **look(grade), "last": False}))
-        wanted += [("latents", {**key, **look(grade)})] * encoding.keep_looks
+        if encoding.keep_looks:
+            wanted.append(("latents", {**key, **look(grade)}))
 
     def make(missing: list[int]) -> list[cache.Tensors]:
         film = encoding.film
@@ -170,7 +171,9 @@ def _encode(
         inputs: list[tuple[np.ndarray, int]] = [(shown, 0), (shown[[0, -1]], 2)]  # frames, how many are given
         for grade in grades:
             regraded = grading.apply(frames, film, grade)
-            inputs += [(regraded[:1], 1), (regraded, 0)][: 1 + encoding.keep_looks]
+            inputs.append((regraded[:1], 1))
+            if encoding.keep_looks:
+                inputs.append((regraded, 0))
         return _tensors([inputs[place] for place in missing], len(frames), encoders)
 
     latents, ends, *others = store.entries(wanted, make)
@@ -179,7 +182,7 @@ def _encode(
         clip.file_name,
         len(frames),
         latents,
-        conditions=(ends, *others[:: 1 + encoding.keep_looks]),
+        conditions=(ends, *(others[::2] if encoding.keep_looks else others)),
         regraded=tuple(others[1::2] if encoding.keep_looks else ()),
         prompt=encode_text(encoding.trigger + plain, encoders, store),
         plain_prompt=encode_text(plain, encoders, store),

@@ -176,6 +176,15 @@ class StyleStage(Training, Adapter):
         return self
 
     @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        if self.preservation_share and not self.trigger:
+            raise ValueError(
+                f"preservation_share {self.preservation_share:g} needs a trigger: without it a caption "
+                "would stand for the film's look and the still's; set a trigger, or preservation_share 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _shared(self) -> Self:
         check_strategy(self.strategy, self.processes, self.base_precision)
         return self

@@ -4,6 +4,7 @@ import json
 import corpus
 import numpy as np
 import pytest
+from scanned import scanned
 
 from cinelib.files import hash_of
 from cinelib.preparation import clips
@@ -13,17 +14,9 @@ from cinelib.preparation.dataset import DatasetError, VideoFolder
 from cinelib.preparation.isolation import Child, ChildError
 from cinelib.preparation.report import COLUMNS, write_report
 from cinelib.preparation.selection import Rules, decide
-from cinelib.preparation.sources import survey
-from cinelib.preparation.takes import find_takes
 from cinelib.video import read_video, write_video
 
 SIZE = {"height": 32, "width": 48, "fps": 16}
-
-
-@pytest.fixture(scope="module")
-def child():
-    with Child() as process:
-        yield process
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +38,7 @@ def footage(tmp_path_factory):
 
 
 def prepare(footage, child, **rules):
-    sources, takes = [], []
-    for source in survey(footage, child):
-        if not source.reason:
-            source, found = find_takes(source, child)
-            takes += found
-        sources.append(source)
+    sources, takes = scanned(footage, child)
     return decide(sources, takes, Rules(**rules), seed=0)
 
 

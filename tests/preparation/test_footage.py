@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scanned import scanned
 
 from cinelib.preparation import decoding
 from cinelib.preparation.clips import cut
@@ -22,12 +23,6 @@ from cinelib.preparation.sources import FootageError, cover_box, sample_indices,
 from cinelib.preparation.takes import find_takes
 
 SPEED = 40.0  # pixels a second in the source
-
-
-@pytest.fixture(scope="module")
-def child():
-    with Child() as process:
-        yield process
 
 
 def variable_times(seconds=3.2, seed=3):
@@ -278,12 +273,7 @@ def test_bad_files_are_named_and_good_ones_unaffected(tmp_path, child):
     )
     (tmp_path / "scratched.mp4").write_bytes(bytes(hurt))
 
-    sources, takes = [], []
-    for source in survey(tmp_path, child):
-        if not source.reason:
-            source, found = find_takes(source, child)
-            takes += found
-        sources.append(source)
+    sources, takes = scanned(tmp_path, child)
     decisions = {d.file: d for d in decide(sources, takes, Rules())}
     assert len(decisions) == len(list(tmp_path.iterdir())), "every entry of the folder has a row"
     assert decisions["good.mp4"].decision == "kept"

@@ -11,6 +11,7 @@ from pathlib import Path
 import corpus
 import nbformat
 import pytest
+from scanned import scanned
 from test_footage import FILES, make
 
 from cinelib.parameters import ParameterError
@@ -19,8 +20,6 @@ from cinelib.preparation.dataset import VideoFolder
 from cinelib.preparation.isolation import Child
 from cinelib.preparation.parameters import DataPreparation
 from cinelib.preparation.selection import Rules, decide
-from cinelib.preparation.sources import survey
-from cinelib.preparation.takes import find_takes
 
 ROOT = Path(__file__).resolve().parents[2]
 DAILIES = ROOT / "data" / "dailies"
@@ -45,13 +44,8 @@ def test_impossible_parameters_are_refused(values, words):
 
 @pytest.mark.slow
 def test_every_take_of_the_dailies_gets_the_verdict_of_the_answer_key():
-    sources, takes = [], []
     with Child() as child:
-        for source in survey(DAILIES, child):
-            if not source.reason:
-                source, found = find_takes(source, child)
-                takes += found
-            sources.append(source)
+        sources, takes = scanned(DAILIES, child)
     decisions = decide(sources, takes, Rules(max_clips=1000))
     captions = Captions.open(DAILIES)
     assert not captions.problems

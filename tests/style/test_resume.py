@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import tiny_training
 import torch
-from tiny_training import RECIPE, changed, fit, fresh_transformer, same, weights
+from tiny_training import RECIPE, changed, fit, fresh_transformer, same, uphill, weights
 
 from cinelib.style import cache, distributed, flow_matching, lora, training
 from cinelib.style.checkpoints import CheckpointError, Checkpoints, shares_folder
@@ -88,10 +88,6 @@ def test_the_seconds_of_both_parts_are_counted(transformer, encoded, tmp_path, m
 
 
 def test_early_stopping_goes_on_counting_and_keeps_its_best_after_a_resume(transformer, encoded, tmp_path):
-    def uphill(*args):
-        loss = flow_matching.flow_matching_loss(*args)
-        return -loss if torch.is_grad_enabled() else loss  # training makes the held-out loss worse
-
     start = weights(transformer)
     recipe = changed(RECIPE, max_train_steps=40, validation_every=2, patience=3, warmup_ratio=0.5)
     with pytest.raises(Interrupted):

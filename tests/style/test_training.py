@@ -12,7 +12,18 @@ import style_dataset
 import tiny_training
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_training import CARD, ENCODING, MODEL, RECIPE, changed, fit, fresh_transformer, same, weights
+from tiny_training import (
+    CARD,
+    ENCODING,
+    MODEL,
+    RECIPE,
+    changed,
+    fit,
+    fresh_transformer,
+    same,
+    uphill,
+    weights,
+)
 
 from cinelib.parameters import ParameterError, resolve
 from cinelib.preparation import storyboard
@@ -445,10 +456,6 @@ def test_accumulation_equals_one_larger_batch(encoded, tmp_path):
 
 
 def test_early_stopping_keeps_the_best_weights_and_says_why(transformer, encoded, tmp_path):
-    def uphill(*args):
-        loss = flow_matching.flow_matching_loss(*args)
-        return -loss if torch.is_grad_enabled() else loss  # training makes the held-out loss worse
-
     start = weights(transformer)
     recipe = changed(RECIPE, max_train_steps=40, validation_every=2, patience=3, warmup_ratio=0.5)
     history = fit(transformer, encoded, tmp_path, recipe, loss=uphill)
@@ -597,6 +604,12 @@ def test_samples_that_keep_a_look_have_no_trigger_and_reach_the_regraded_clip(en
         assert torch.equal(batch.latents[0], cache.read(target)["latents"])
         assert torch.equal(batch.prompt_embeds[0], encoded_clips.read_prompt(prompt))
         assert torch.equal(batch.condition[0], cache.read(example.conditions[drawn.condition])["condition"])
+
+
+def test_looks_are_kept_only_where_a_trigger_tells_samples_apart():
+    with pytest.raises(ValueError, match="needs a trigger"):
+        StyleStage(trigger="")
+    assert StyleStage(trigger="", preservation_share=0).recipe().preservation_share == 0
 
 
 def test_shares_that_cannot_be_are_refused():

@@ -189,10 +189,10 @@ def nano_clip(folder: Path, seeds: range, retrieval: float, count: int) -> str:
 
 
 def insert_judged(
-    text: str, scenes: int, steps: int, before: Mapping[str, float], after: Mapping[str, float]
+    text: str, scenes: int, steps: int, count: int, before: Mapping[str, float], after: Mapping[str, float]
 ) -> str:
     """The card of an image-text model that went on with graded pictures, with what that changed."""
-    lines = [JUDGED.format(scenes=scenes, steps=steps, count=128)]
+    lines = [JUDGED.format(scenes=scenes, steps=steps, count=count)]
     lines += [f"| {grade} | {before[grade]:.3f} | {after[grade]:.3f} |" for grade in before]
     head, _, _ = text.partition("\n## Through any grade")
     return head.rstrip() + "\n\n" + "\n".join(lines) + "\n"

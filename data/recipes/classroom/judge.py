@@ -14,7 +14,7 @@ from classroom import card, checkpoint, contrast, language, scenes
 from classroom.loop import Log, Plan
 
 PLAN = Plan(steps=600, learning_rate=5e-4, ema=0.98, warmup=30, floor=0.0)
-FRAMES = 3  # of each scene, a second apart in all
+FRAMES = 3  # of each scene, spread over a second
 GRADED = 0.67  # share of pictures that are graded
 HELD_OUT = 128
 
@@ -28,27 +28,20 @@ def regraded(picture: np.ndarray, generator: torch.Generator) -> np.ndarray:
     return apply_look(picture, sample_grade(rng), seed) if rng.random() < GRADED else picture
 
 
-def pictures(seeds: range, height: int = 64, width: int = 112) -> tuple[np.ndarray, list[str], list[dict]]:
-    """Frames (N, 3, H, W, 3) of the scenes of `seeds`, their captions and attributes."""
-    from backlot import render, sample_scene
-
-    shots = []
-    for seed in seeds:
-        seconds, start = scenes.window(seed)
-        scene = sample_scene(seed, seconds=seconds)
-        shots.append(render(scene, FRAMES, height, width, fps=float(FRAMES), start=start))
-    return np.stack([s.frames for s in shots]), [s.caption for s in shots], [s.attributes for s in shots]
+def pictures(seeds: range) -> scenes.Clips:
+    """A few frames of each scene, spread over a second."""
+    return scenes.render_clips(seeds, scenes.Shape(FRAMES, 64, 112), fps=float(FRAMES))
 
 
 def found(parts: tuple, seeds: range) -> dict[str, float]:
     """Share of held-out frames whose own caption scores highest, by grade."""
     from backlot.look import FILM_LOOK, apply_look, sample_grade
 
-    frames, captions, _ = pictures(seeds)
-    neutral, rng = frames[:, 0], np.random.default_rng(9)
+    clips, rng = pictures(seeds), np.random.default_rng(9)
+    neutral = clips.frames[:, 0]
     shown = {"neutral": neutral, "the film's grade": np.stack([apply_look(f, FILM_LOOK) for f in neutral])}
     shown["random grades"] = np.stack([apply_look(frame, sample_grade(rng)) for frame in neutral])
-    return {grade: contrast.retrieval(*parts, given, captions) for grade, given in shown.items()}
+    return {grade: contrast.retrieval(*parts, given, clips.captions) for grade, given in shown.items()}
 
 
 def go_on(model: Path, folder: Path, count: int, log: Log) -> Iterator[Path]:
@@ -62,15 +55,16 @@ def go_on(model: Path, folder: Path, count: int, log: Log) -> Iterator[Path]:
     parts = (clip, processor.tokenizer, processor.image_processor)
     seeds = scenes.evaluation_seeds(HELD_OUT, 600_000)
     before = found(parts, seeds)
-    frames, captions, attributes = pictures(scenes.training_seeds(count))
+    clips = pictures(scenes.training_seeds(count))
     spoken = [
         language.Spoken(caption, {name: values[name] for name in language.ATTRIBUTES})
-        for caption, values in zip(captions, attributes, strict=True)
+        for caption, values in zip(clips.captions, clips.attributes, strict=True)
     ]
     clip.train()
-    for training in contrast.train(*parts, frames, spoken, folder, PLAN, 64, log, regraded):
+    for training in contrast.train(*parts, clips.frames, spoken, folder, PLAN, 64, log, regraded):
         done = training
     clip.load_state_dict(done.averaged(), strict=False)
     after = found((clip.eval(), *parts[1:]), seeds)
-    text = card.insert_judged((model / checkpoint.CARD).read_text("utf-8"), count, PLAN.steps, before, after)
+    text = (model / checkpoint.CARD).read_text("utf-8")
+    text = card.insert_judged(text, count, PLAN.steps, HELD_OUT, before, after)
     yield checkpoint.save_clip(*parts, model, text)

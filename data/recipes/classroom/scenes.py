@@ -63,7 +63,7 @@ def window(seed: int) -> tuple[float, float]:
     return seconds, float(rng.uniform(0, seconds - 1.0))
 
 
-def render_clips(seeds: range, shape: Shape) -> Clips:
+def render_clips(seeds: range, shape: Shape, fps: float = FPS) -> Clips:
     """Render the scenes of `seeds` now, in this process."""
     from backlot import render, sample_scene
 
@@ -72,7 +72,7 @@ def render_clips(seeds: range, shape: Shape) -> Clips:
     for row, seed in enumerate(seeds):
         seconds, start = window(seed)
         scene = sample_scene(seed, seconds=seconds)
-        clip = render(scene, shape.num_frames, shape.height, shape.width, fps=FPS, start=start)
+        clip = render(scene, shape.num_frames, shape.height, shape.width, fps=fps, start=start)
         frames[row] = clip.frames
         captions.append(clip.caption)
         attributes.append(clip.attributes)
