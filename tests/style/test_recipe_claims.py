@@ -10,15 +10,15 @@ from cinelib.style.parameters import StyleStage
 
 
 def test_saved_bytes_are_those_of_the_activations_and_the_gradients_are_right():
-    layer = torch.nn.Linear(4, 3)
-    x = torch.ones(5, 4)
-    size, gradients = recipe_claims.saved_bytes(layer, lambda model: model(x).square().sum())
-    assert size == 4 * (5 * 4 + 5 * 3)  # the input of the product and of the square; no weight
-    expected = 2 * layer(x)
-    weight, bias = torch.split(gradients, [12, 3])
-    torch.testing.assert_close(weight.view(3, 4), expected.T @ x)
-    torch.testing.assert_close(bias, expected.sum(0))
-    assert layer.weight.grad is None, "nothing is left for the next step"
+    first, second = torch.nn.Linear(4, 3, bias=False), torch.nn.Linear(3, 2, bias=False)
+    x, model = torch.ones(5, 4), torch.nn.Sequential(first, second)
+    size, gradients = recipe_claims.saved_bytes(model, lambda model: model(x).square().sum())
+    assert size == 4 * (5 * 4 + 5 * 3 + 5 * 2)  # what each step was given, once; no weight
+    hidden = first(x)
+    outer = 2 * second(hidden)
+    expected = torch.cat([((outer @ second.weight).T @ x).flatten(), (outer.T @ hidden).flatten()])
+    torch.testing.assert_close(gradients, expected)
+    assert first.weight.grad is None, "nothing is left for the next step"
 
 
 def test_checkpointing_keeps_less_and_computes_the_same_gradients(tmp_path):
